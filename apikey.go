@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
 	"golang.org/x/oauth2"
@@ -62,7 +63,7 @@ func ParseAPIKey(s string) (*APIKey, error) {
 		return nil, errors.New("netoauth: NETOSECRET is not base64; paste all of it, and nothing else")
 	}
 	fields := decode(text)
-	if fields == nil {
+	if fields == nil || !utf8.Valid(text) { // in which encoding/json would replace what it cannot read
 		return nil, errors.New("netoauth: NETOSECRET does not hold a JSON object; paste all of it, and nothing else")
 	}
 	var missing, wrong []string

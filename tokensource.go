@@ -124,15 +124,21 @@ func (e *Error) Unwrap() (errs []error) {
 	return errs
 }
 
-// noAnswer is an exchange that got no answer. The cause is there for errors.Is and As; its own text is not
+// failure is an error with a text of its own. Its cause is there for [errors.Is] and As; the cause's text is not
 // bounded, and can quote what a hostile server echoed.
-type noAnswer struct {
+type failure struct {
 	text  string
 	cause error
 }
 
-func (e *noAnswer) Error() string { return e.text }
-func (e *noAnswer) Unwrap() error { return e.cause }
+func (e *failure) Error() string { return e.text }
+func (e *failure) Unwrap() error { return e.cause }
+
+// Timeout is for [url.Error], in which http.Client wraps e, and which does not look at causes.
+func (e *failure) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.cause, &t) && t.Timeout()
+}
 
 // passing reports whether the same exchange may succeed later: no connection, a broken answer,
 // or a status that says so (RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2, RFC 6585 section 4).
@@ -235,6 +241,7 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Content-Type", contentType)
 	client := *contextClient(ctx)
+	client.Transport = lastStop{baseOf(client.Transport)}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 	start := time.Now().Round(0) // the wall clock's reading alone: a token ages while the machine sleeps
@@ -245,7 +252,7 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 			err = wrapper.Err
 		}
 		text := "netoauth: " + what + line(blot.Replace(err.Error())) + "; no answer, check the network and the URL"
-		return nil, &noAnswer{text, err}
+		return nil, &failure{text, err}
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	resp.Body.Close()
@@ -293,6 +300,27 @@ func contextClient(ctx context.Context) *http.Client {
 		return c
 	}
 	return http.DefaultClient
+}
+
+// lastStop drops a Location that is not a URL: http.Client would fail on it before it asks CheckRedirect.
+type lastStop struct{ http.RoundTripper }
+
+func (t lastStop) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTripper.RoundTrip(req)
+	if resp != nil {
+		if _, err := resp.Location(); err != nil {
+			resp.Header.Del("Location")
+		}
+	}
+	return resp, err
+}
+
+// baseOf returns rt, or what http.Client takes for nil.
+func baseOf(rt http.RoundTripper) http.RoundTripper {
+	if rt == nil {
+		return http.DefaultTransport
+	}
+	return rt
 }
 
 // blotter replaces secrets by "[redacted]", also in the forms a server would echo a request body in.
@@ -360,12 +388,11 @@ func newToken(fields map[string]any, start time.Time) (t *oauth2.Token, wrong st
 // seconds returns v, a JSON number or numeric string, as whole seconds, and 0 where it is neither or not
 // positive. x/oauth2 has the same upper bound of about 68 years.
 func seconds(v any) time.Duration {
-	f, ok := v.(float64)
-	if s, isString := v.(string); isString {
+	f, _ := v.(float64)
+	if s, _ := v.(string); json.Valid([]byte(s)) {
 		f, _ = strconv.ParseFloat(strings.TrimSpace(s), 64) // ±Inf when out of range
-		ok = true
 	}
-	if !ok || !(f >= 1) {
+	if f < 1 {
 		return 0
 	}
 	return time.Duration(min(f, math.MaxInt32)) * time.Second
@@ -517,7 +544,7 @@ func (l *live) get(ctx context.Context) (*held, error) {
 }
 
 func waitError(ctx context.Context) error {
-	return fmt.Errorf("netoauth: waiting for an access token: %w", ctx.Err())
+	return &failure{"netoauth: waiting for an access token: " + ctx.Err().Error(), ctx.Err()}
 }
 
 // next decides, for a caller who found no fresh token: it returns a token to use, an exchange to wait for,
@@ -610,7 +637,6 @@ func (l *live) drop(h *held) bool {
 	}
 	l.forcedAt = now
 	l.held.Store(l.hold(&oauth2.Token{}))
-	l.flow.Logger.DebugContext(l.under.ctx, "netoauth: token refused by the API, renewing it", "flow", l.flow.name)
 	return true
 }
 
@@ -634,7 +660,7 @@ type Transport struct {
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	src, ours := t.Source.(*live)
 	if ours && !sameOrigin(src.flow.base, req.URL) || !ours && strayed(req) {
-		return t.base().RoundTrip(req)
+		return baseOf(t.Base).RoundTrip(req)
 	}
 	var h *held
 	var err error
@@ -647,10 +673,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if req.Body != nil {
 			req.Body.Close()
 		}
-		return nil, fmt.Errorf("request not sent, no access token: %w", err)
+		return nil, &failure{"request not sent, no access token: " + err.Error(), err}
 	}
 	resp, err := t.send(req, req.Body, h)
-	if !ours || err != nil || resp.StatusCode != http.StatusUnauthorized || !src.drop(h) {
+	if !ours || err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized || !src.drop(h) {
 		return resp, err
 	}
 
@@ -673,16 +699,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // CloseIdleConnections closes those of Base; [http.Client.CloseIdleConnections] calls it.
 func (t *Transport) CloseIdleConnections() {
-	if c, ok := t.base().(interface{ CloseIdleConnections() }); ok {
+	if c, ok := baseOf(t.Base).(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
-}
-
-func (t *Transport) base() http.RoundTripper {
-	if t.Base == nil {
-		return http.DefaultTransport
-	}
-	return t.Base
 }
 
 // send sends a copy of req with body and h's header. The copy shares the header values, which nobody may change.
@@ -693,7 +712,7 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, h *held) (*http.
 		out.Header = make(http.Header, 1)
 	}
 	out.Header["Authorization"] = h.header
-	resp, err := t.base().RoundTrip(out)
+	resp, err := baseOf(t.Base).RoundTrip(out)
 	if resp != nil && resp.Request != nil {
 		resp.Request = req
 	}
