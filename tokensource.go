@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"maps"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,8 +82,8 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // Error is an exchange that the token endpoint answered, but not with a token. [errors.As] finds
-// it, and an [oauth2.RetrieveError] with the HTTP response, in what Token and RoundTrip return.
-// In both, the credentials that were sent are blotted out of what the API said.
+// it, and an [oauth2.RetrieveError], in what Token and RoundTrip return. In both, credentials are blotted out
+// of what the API said; the RetrieveError's Body has the API's error object and nothing else.
 type Error struct {
 	StatusCode    int    // HTTP status of the answer, 2xx where its body was not a usable token
 	Name, Message string // the API's error object, printable and cut to a line's length; "" if it sent none
@@ -124,8 +126,7 @@ func (e *Error) Unwrap() (errs []error) {
 	return errs
 }
 
-// failure is an error with a text of its own. Its cause is there for [errors.Is] and As; the cause's text is not
-// bounded, and can quote what a hostile server echoed.
+// failure is an error with a text of its own over its cause.
 type failure struct {
 	text  string
 	cause error
@@ -139,6 +140,14 @@ func (e *failure) Timeout() bool {
 	var t interface{ Timeout() bool }
 	return errors.As(e.cause, &t) && t.Timeout()
 }
+
+// opaque is a cause that errors.Is and As can ask but nobody can print, not even with a verb that fmt does not
+// know: net/http quotes what a server sent, which may be our credentials.
+type opaque func() error
+
+func (opaque) Error() string          { return "the cause is not shown, it may quote credentials" }
+func (o opaque) Is(target error) bool { return errors.Is(o(), target) }
+func (o opaque) As(target any) bool   { return errors.As(o(), target) }
 
 // passing reports whether the same exchange may succeed later: no connection, a broken answer,
 // or a status that says so (RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2, RFC 6585 section 4).
@@ -252,22 +261,25 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 			err = wrapper.Err
 		}
 		text := "netoauth: " + what + line(blot.Replace(err.Error())) + "; no answer, check the network and the URL"
-		return nil, &failure{text, err}
+		return nil, &failure{text, opaque(func() error { return err })}
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	resp.Body.Close()
 
-	e := &Error{StatusCode: resp.StatusCode, what: what, cause: err, retrieve: &oauth2.RetrieveError{Response: resp}}
-	e.retryAfter = parseRetryAfter(resp.Header)
+	e := &Error{StatusCode: resp.StatusCode, what: what, retryAfter: parseRetryAfter(resp.Header)}
+	if err != nil {
+		e.cause = opaque(func() error { return err })
+	}
 	fields := decode(answer)
+	text := func(field string) string { s, _ := fields[field].(string); return line(blot.Replace(s)) }
 	var t *oauth2.Token
 	switch {
 	case resp.StatusCode/100 != 2:
-		text := func(field string) string { s, _ := fields[field].(string); return blot.Replace(s) }
-		e.retrieve.Body = []byte(blot.Replace(string(answer)))
-		e.retrieve.ErrorCode, e.retrieve.ErrorDescription = text("error"), text("error_description")
-		e.Name = line(cmp.Or(text("name"), text("error")))
-		e.Message = line(cmp.Or(text("message"), text("error_description")))
+		e.Name = cmp.Or(text("name"), text("error"))
+		e.Message = cmp.Or(text("message"), text("error_description"))
+		if fields == nil {
+			e.reason = "the answer is not the API's error object"
+		}
 	case err != nil:
 		e.reason = "the answer was cut off: " + line(blot.Replace(err.Error()))
 	case len(answer) == maxAnswer:
@@ -276,6 +288,10 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 		e.reason = "the answer is not a JSON object"
 	default:
 		t, e.reason = newToken(fields, start)
+	}
+	if t == nil {
+		e.retrieve = newRetrieveError(e, resp, blot)
+		e.retrieve.ErrorCode, e.retrieve.ErrorDescription = text("error"), text("error_description")
 	}
 	switch {
 	case t != nil:
@@ -323,12 +339,47 @@ func baseOf(rt http.RoundTripper) http.RoundTripper {
 	return rt
 }
 
-// blotter replaces secrets by "[redacted]", also in the forms a server would echo a request body in.
+// newRetrieveError returns e as x/oauth2 has it. Its text and fields are made of what is known to be free of
+// credentials: the API's words as in e, and the response's header.
+func newRetrieveError(e *Error, resp *http.Response, blot *strings.Replacer) *oauth2.RetrieveError {
+	r := &http.Response{
+		Status:     fmt.Sprintf("%d %s", e.StatusCode, http.StatusText(e.StatusCode)),
+		StatusCode: e.StatusCode,
+		Header:     make(http.Header),
+		Body:       http.NoBody,
+		Request:    &http.Request{Method: resp.Request.Method, URL: resp.Request.URL},
+	}
+	for name, values := range resp.Header {
+		for _, v := range values {
+			r.Header.Add(blot.Replace(name), blot.Replace(v))
+		}
+	}
+	var body []byte
+	if e.Name+e.Message != "" {
+		body, _ = json.Marshal(struct {
+			Status  int    `json:"status"`
+			Name    string `json:"name"`
+			Message string `json:"message"`
+		}{e.StatusCode, e.Name, e.Message})
+	}
+	return &oauth2.RetrieveError{Response: r, Body: body}
+}
+
+// blotter replaces secrets by "[redacted]", also in the forms in which a server or net/http would quote them.
 func blotter(secrets []string) *strings.Replacer {
-	var pairs []string
+	var forms []string
 	for _, s := range secrets {
-		if quoted, _ := json.Marshal(s); s != "" {
-			pairs = append(pairs, s, redacted, url.QueryEscape(s), redacted, string(quoted[1:len(quoted)-1]), redacted)
+		inJSON, _ := json.Marshal(s)
+		for _, quoted := range []string{string(inJSON), strconv.Quote(s), strconv.QuoteToASCII(s)} {
+			forms = append(forms, quoted[1:len(quoted)-1])
+		}
+		forms = append(forms, s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s))
+	}
+	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) }) // one secret may begin with another
+	var pairs []string
+	for _, form := range forms {
+		if form != "" {
+			pairs = append(pairs, form, redacted)
 		}
 	}
 	return strings.NewReplacer(pairs...)

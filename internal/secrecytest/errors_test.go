@@ -1,0 +1,441 @@
+package secrecytest_test
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/netoauth/netoauth"
+	"golang.org/x/oauth2"
+)
+
+// sent is what a server can find in a request: the body as it came, and each credential in it.
+func sent(r *http.Request) (raw string, credentials []string) {
+	body, _ := io.ReadAll(r.Body)
+	raw = string(body)
+	if r.Header.Get("Content-Type") == "application/json" {
+		var m struct{ JWT string }
+		json.Unmarshal(body, &m)
+		credentials = append(credentials, m.JWT)
+		if parts := strings.Split(m.JWT, "."); len(parts) == 3 {
+			claims, _ := base64.RawURLEncoding.DecodeString(parts[1])
+			var c struct{ AppKey string }
+			json.Unmarshal(claims, &c)
+			credentials = append(credentials, c.AppKey)
+		}
+		return raw, credentials
+	}
+	form, _ := url.ParseQuery(raw)
+	for _, name := range []string{"password", "refresh_token"} {
+		if v := form.Get(name); v != "" {
+			credentials = append(credentials, v)
+		}
+	}
+	return raw, credentials
+}
+
+// echo is what a server says of what it was sent.
+type echo struct {
+	name string
+	text func(raw string, credentials []string) string
+}
+
+var echoes = []echo{
+	{"the raw body", func(raw string, _ []string) string { return "bad request: " + raw }},
+	{"the decoded body", func(raw string, _ []string) string {
+		text, _ := url.QueryUnescape(raw)
+		return "bad request: " + text
+	}},
+	{"the credentials", func(_ string, c []string) string { return "unknown: " + strings.Join(c, ", ") }},
+	{"the first credential alone", func(_ string, c []string) string { return c[0] }},
+	{"the last credential, escaped for a URL", func(_ string, c []string) string { return "unknown: " + url.QueryEscape(c[len(c)-1]) }},
+	{"the credentials, quoted", func(_ string, c []string) string { return fmt.Sprintf("unknown: %q", c) }},
+	{"the credentials among line breaks", func(_ string, c []string) string { return "unknown:\r\n\t" + strings.Join(c, "\n") }},
+	{"the credentials far behind", func(_ string, c []string) string { return strings.Repeat("x", 290) + strings.Join(c, " ") }},
+}
+
+// answers are the ways to say it in an HTTP answer.
+var answers = []struct {
+	name  string
+	write func(w http.ResponseWriter, code int, text string)
+}{
+	{"the API's message", func(w http.ResponseWriter, code int, text string) {
+		inJSON(w, code, map[string]any{"status": code, "name": "Unauthorized", "message": text}, true)
+	}},
+	{"the API's message, from a server that does not escape for HTML", func(w http.ResponseWriter, code int, text string) {
+		inJSON(w, code, map[string]any{"status": code, "name": "Unauthorized", "message": text}, false)
+	}},
+	{"the API's message, from a server that writes ASCII", func(w http.ResponseWriter, code int, text string) {
+		w.WriteHeader(code)
+		fmt.Fprintf(w, `{"status":%d,"name":"Unauthorized","message":%s}`, code, jsonASCII(text))
+	}},
+	{"the API's name", func(w http.ResponseWriter, code int, text string) {
+		inJSON(w, code, map[string]any{"status": code, "name": text, "message": "wrong"}, true)
+	}},
+	{"an OAuth error", func(w http.ResponseWriter, code int, text string) {
+		inJSON(w, code, map[string]any{"error": text, "error_description": text}, true)
+	}},
+	{"another field", func(w http.ResponseWriter, code int, text string) {
+		inJSON(w, code, map[string]any{"message": "wrong", "request": map[string]any{"body": text}}, true)
+	}},
+	{"HTML", func(w http.ResponseWriter, code int, text string) {
+		w.WriteHeader(code)
+		fmt.Fprintf(w, "<html><body><pre>%s</pre></body></html>", html.EscapeString(text))
+	}},
+	{"HTML that is not escaped", func(w http.ResponseWriter, code int, text string) {
+		w.WriteHeader(code)
+		fmt.Fprintf(w, "<html><body><pre>%s</pre></body></html>", text)
+	}},
+	{"a text that is cut off", func(w http.ResponseWriter, code int, text string) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(text)+10))
+		w.WriteHeader(code)
+		io.WriteString(w, text)
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}},
+}
+
+func inJSON(w http.ResponseWriter, code int, m map[string]any, escapeHTML bool) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(escapeHTML)
+	enc.Encode(m) // an error here is the client's leaving
+}
+
+func jsonASCII(text string) string {
+	out, _ := json.Marshal(text) // a string has no error
+	var b strings.Builder
+	for _, r := range string(out) {
+		if r < 0x80 {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// kits are the secrets that errors are tried with.
+var kits = []struct {
+	name string
+	kit
+}{{"plain", plainKit}, {"awkward", awkwardKit}}
+
+// brief are the texts of an error that a program would log, and those of all errors in it, as a reporter of
+// errors collects them.
+func brief(err error) map[string]string {
+	out := make(map[string]string)
+	for _, format := range []string{"%U", "%c", "%z", "%!"} { // which are bad for an error
+		out[format] = fmt.Sprintf(format, err)
+	}
+	note := func(what string, err error) {
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			out[what+format] = fmt.Sprintf(format, err)
+		}
+		text, _ := json.Marshal(err)
+		out[what+"json"] = string(text)
+	}
+	note("", err)
+	note("wrapped, ", fmt.Errorf("wrapped: %w", err))
+	note("joined, ", errors.Join(errors.New("another"), err))
+	var e *netoauth.Error
+	if errors.As(err, &e) {
+		note("netoauth.Error, ", e)
+		out["netoauth.Error as a value"] = fmt.Sprintf("%+v %#v", *e, *e)
+		out["Name and Message"] = e.Name + "\n" + e.Message
+	}
+	var re *oauth2.RetrieveError
+	if errors.As(err, &re) {
+		note("oauth2.RetrieveError, ", re)
+		out["RetrieveError's fields"] = strings.Join([]string{string(re.Body), re.ErrorCode, re.ErrorDescription, re.ErrorURI}, "\n")
+	}
+	return out
+}
+
+func TestAServerThatEchoesARequestInItsAnswerPutsNoSecretIntoTheError(t *testing.T) {
+	for _, k := range kits {
+		var write func(w http.ResponseWriter, text string)
+		var said echo
+		u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			raw, credentials := sent(r)
+			write(w, said.text(raw, credentials))
+		})
+		for _, a := range answers {
+			t.Run(k.name+"/"+a.name, func(t *testing.T) {
+				for _, code := range []int{401, 200} {
+					if code == 200 && k.kit == plainKit {
+						continue // the awkward kit has it
+					}
+					for _, said = range echoes {
+						write = func(w http.ResponseWriter, text string) { a.write(w, code, text) }
+						for flow, c := range k.flows(u, netoauth.Options{}) {
+							v := k.vault()
+							_, err := c.Token(over(t.Context(), v.watch(http.DefaultTransport)))
+							if err == nil {
+								t.Fatal("no error")
+							}
+							v.checkAll(t, fmt.Sprintf("%s, %d with %s", flow, code, said.name), brief(err))
+						}
+						if t.Failed() {
+							return // one is enough to read
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// brokenAnswers are ones that net/http refuses by an error that quotes them. They are bytes on the wire.
+var brokenAnswers = []struct {
+	name string
+	text func(secret string) string
+}{
+	{"no HTTP at all", func(s string) string { return s + "\r\n\r\n" }},
+	{"the protocol", func(s string) string { return "HTTP/" + s + " 401 Unauthorized\r\n\r\n" }},
+	{"the status code", func(s string) string { return "HTTP/1.1 " + s + "\r\n\r\n" }},
+	{"the reason phrase", func(s string) string { return "HTTP/1.1 401 " + s + "\r\nContent-Length: 0\r\n\r\n" }},
+	{"the reason phrase of a redirect", func(s string) string {
+		return "HTTP/1.1 302 " + s + "\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"
+	}},
+	{"the reason phrase of a 200", func(s string) string { return "HTTP/1.1 200 " + s + "\r\nContent-Length: 0\r\n\r\n" }},
+	{"a header line without a colon", func(s string) string { return "HTTP/1.1 401 Unauthorized\r\n" + s + "\r\n\r\n" }},
+	{"a header name", func(s string) string { return "HTTP/1.1 401 Unauthorized\r\n" + s + ": x\r\n\r\n" }},
+	{"Content-Length", func(s string) string { return "HTTP/1.1 401 Unauthorized\r\nContent-Length: " + s + "\r\n\r\n" }},
+	{"Content-Length, twice", func(s string) string {
+		return "HTTP/1.1 401 Unauthorized\r\nContent-Length: 1\r\nContent-Length: " + s + "\r\n\r\n"
+	}},
+	{"Transfer-Encoding", func(s string) string {
+		return "HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: " + s + "\r\n\r\n"
+	}},
+	{"Trailer", func(s string) string {
+		return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: " + s + "\r\n\r\n0\r\n" + s + "\r\n\r\n"
+	}},
+	{"a chunk's length", func(s string) string {
+		return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + s + "\r\n" + s
+	}},
+	{"Location", func(s string) string {
+		return "HTTP/1.1 302 Found\r\nLocation: http://[" + s + "\r\nContent-Length: 0\r\n\r\n"
+	}},
+	{"Location, escaped", func(s string) string {
+		return "HTTP/1.1 302 Found\r\nLocation: http://host.test/%zz?" + url.QueryEscape(s) + "\r\nContent-Length: 0\r\n\r\n"
+	}},
+	{"a header of an answer in order", func(s string) string {
+		return "HTTP/1.1 401 Unauthorized\r\nX-Echo: " + s + "\r\nRetry-After: " + s + "\r\nDate: " + s + "\r\nContent-Length: 0\r\n\r\n"
+	}},
+	{"Content-Encoding", func(s string) string {
+		return "HTTP/1.1 401 Unauthorized\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(len(s)) + "\r\n\r\n" + s
+	}},
+}
+
+// breaking starts a server that answers with the bytes that text makes of what it was sent.
+func breaking(t *testing.T, text func(raw string, credentials []string) string) string {
+	return serve(t, func(w http.ResponseWriter, r *http.Request) {
+		answer := text(sent(r))
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer conn.Close()
+		rw.WriteString(answer)
+		rw.Flush()
+	})
+}
+
+func TestABrokenAnswerThatEchoesARequestPutsNoSecretIntoTheError(t *testing.T) {
+	for _, k := range kits {
+		for _, b := range brokenAnswers {
+			t.Run(k.name+"/"+b.name, func(t *testing.T) {
+				for _, said := range []echo{echoes[0], echoes[2], echoes[3]} { // which are one line
+					u := breaking(t, func(raw string, credentials []string) string { return b.text(said.text(raw, credentials)) })
+					for flow, c := range k.flows(u, netoauth.Options{}) {
+						v := k.vault()
+						_, err := c.Token(over(t.Context(), v.watch(&http.Transport{DisableKeepAlives: true})))
+						if err == nil {
+							t.Fatal("no error")
+						}
+						v.checkAll(t, flow+", "+said.name, brief(err))
+					}
+					if t.Failed() {
+						return
+					}
+				}
+			})
+		}
+	}
+}
+
+// A reporter of errors collects the text of each error in a chain, not of the outermost alone.
+func TestNoErrorInTheChainShowsASecret(t *testing.T) {
+	for _, k := range kits {
+		for _, b := range brokenAnswers {
+			t.Run(k.name+"/"+b.name, func(t *testing.T) {
+				v := k.vault()
+				ctx := over(t.Context(), v.watch(&http.Transport{DisableKeepAlives: true}))
+				u := breaking(t, func(_ string, credentials []string) string { return b.text(credentials[0]) })
+				for flow, c := range k.flows(u, netoauth.Options{}) {
+					_, err := c.Token(ctx)
+					for err := range chain(err) {
+						v.check(t, fmt.Sprintf("%s: %T", flow, err), err.Error())
+					}
+				}
+			})
+		}
+	}
+}
+
+// chain is err and all errors in it.
+func chain(err error) func(yield func(error) bool) {
+	return func(yield func(error) bool) { walk(err, yield) }
+}
+
+func walk(err error, yield func(error) bool) bool {
+	if err == nil {
+		return true
+	}
+	if !yield(err) {
+		return false
+	}
+	switch u := err.(type) {
+	case interface{ Unwrap() error }:
+		return walk(u.Unwrap(), yield)
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(u.Unwrap(), func(err error) bool { return !walk(err, yield) })
+	}
+	return true
+}
+
+// A good answer that is refused, cut off or damaged has tokens in it.
+func TestAnAnswerWithATokenThatIsNotTakenPutsNoTokenIntoTheError(t *testing.T) {
+	k := plainKit
+	replace := func(old, with string) string { return strings.Replace(k.answer(), old, with, 1) }
+	tests := []struct {
+		name string
+		code int
+		body string
+		cut  bool
+	}{
+		{"cut off", 200, k.answer(), true},
+		{"cut off before the end", 200, k.answer()[:len(k.answer())-20], false},
+		{"of another type", 200, replace(`"bearer"`, `"mac"`), false},
+		{"with a control character", 200, replace(k.newAccess+`","expires_in`, k.newAccess+`\n","expires_in`), false},
+		{"in an array", 200, "[" + k.answer() + "]", false},
+		{"as a form", 200, url.Values{"access_token": {k.newAccess}, "refresh_token": {k.newRefresh}}.Encode(), false},
+		{"with garbage behind", 200, k.answer() + "garbage", false},
+		{"huge", 200, k.answer() + strings.Repeat(" ", 1<<20), false},
+		{"with the token in an array", 200, fmt.Sprintf(`{"access_token":[%q],"refresh_token":{"a":%q}}`, k.newAccess, k.newRefresh), false},
+	}
+	for _, tt := range tests {
+		u := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			if tt.cut {
+				w.Header().Set("Content-Length", strconv.Itoa(len(tt.body)+10))
+			}
+			w.WriteHeader(tt.code)
+			io.WriteString(w, tt.body)
+		})
+		v := k.vault()
+		for flow, c := range k.flows(u, netoauth.Options{}) {
+			tok, err := c.Token(t.Context())
+			if err == nil && tt.name != "with a control character" {
+				t.Errorf("%s: a token %v, no error", tt.name, tok.Type())
+				continue
+			}
+			v.checkAll(t, flow+", "+tt.name, brief(err))
+		}
+	}
+}
+
+func TestTheErrorsOfSourceAndClientShowNoSecret(t *testing.T) {
+	k := plainKit
+	v := k.vault()
+	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		raw, credentials := sent(r)
+		inJSON(w, 401, map[string]any{"status": 401, "name": raw, "message": strings.Join(credentials, " ")}, true)
+	})
+	ctx := over(t.Context(), v.watch(http.DefaultTransport))
+	expired := k.initial()
+	expired.AccessToken = "" // so that it is renewed at once
+	for name, o := range map[string]netoauth.Options{"new": {}, "with a refresh token to begin with": {InitialToken: expired}} {
+		for flow, c := range k.flows(u, o) {
+			src := c.TokenSource(ctx)
+			for range 2 { // the second is the first again
+				_, err := src.Token()
+				if !errors.Is(err, netoauth.ErrRejected) {
+					t.Fatalf("%s: %v, want ErrRejected", name, err)
+				}
+				for how, text := range texts(err) {
+					v.check(t, flow+" source, "+how, text)
+				}
+			}
+			_, err := c.Client(ctx).Post(u+"/api/v1/things", "text/plain", strings.NewReader("x"))
+			if !errors.Is(err, netoauth.ErrRejected) {
+				t.Fatalf("%s: %v, want ErrRejected", name, err)
+			}
+			for how, text := range texts(err) {
+				v.check(t, flow+" client, "+how, text)
+			}
+			v.checkAll(t, flow+" source that failed", texts(src))
+		}
+	}
+}
+
+func TestTheErrorsOfABrokenNetworkShowNoSecret(t *testing.T) {
+	k := plainKit
+	v := k.vault()
+	dropped := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	for name, u := range map[string]string{"refused": "http://127.0.0.1:1", "dropped": dropped, "no TLS": strings.Replace(dropped, "http:", "https:", 1)} {
+		for flow, c := range k.flows(u, netoauth.Options{}) {
+			_, err := c.Token(over(t.Context(), v.watch(http.DefaultTransport)))
+			if err == nil {
+				t.Fatal("no error")
+			}
+			v.checkAll(t, flow+", "+name, brief(err))
+			v.checkAll(t, flow+", "+name, texts(err))
+		}
+	}
+	// A transport of the user's own that says what it could not send.
+	for flow, c := range k.flows("https://api.test", netoauth.Options{}) {
+		_, err := c.Token(over(t.Context(), v.watch(roundTripper(func(r *http.Request) (*http.Response, error) {
+			body, _ := io.ReadAll(r.Body)
+			r.Body.Close()
+			return nil, fmt.Errorf("cannot send %s", body)
+		}))))
+		if err == nil {
+			t.Fatal("no error")
+		}
+		v.check(t, flow+", a transport that quotes the request", fmt.Sprintf("%v %+v %s %q", err, err, err, err))
+	}
+}
+
+func TestAnErrorsResponseIsNotAWayToTheRequestsBody(t *testing.T) {
+	k := plainKit
+	v := k.vault()
+	u := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })
+	for flow, c := range k.flows(u, netoauth.Options{}) {
+		_, err := c.Token(over(t.Context(), v.watch(http.DefaultTransport)))
+		var re *oauth2.RetrieveError
+		if !errors.As(err, &re) {
+			t.Fatal(err)
+		}
+		v.check(t, flow+": the Response", fmt.Sprintf("%v %+v %#v", re.Response, re.Response, *re.Response))
+		if re.Response.Request != nil {
+			v.check(t, flow+": the Response's Request", fmt.Sprintf("%v %+v %#v", re.Response.Request, *re.Response.Request, re.Response.Request.Header))
+			var b strings.Builder
+			w := bufio.NewWriter(&b)
+			re.Response.Request.Write(w) // as httputil.DumpRequestOut would
+			w.Flush()
+			v.check(t, flow+": the Response's Request, dumped", b.String())
+		}
+	}
+}
