@@ -503,13 +503,29 @@ type live struct {
 	forcedAt time.Time // when a 401 last forced a renewal
 }
 
-// held is a token in hand and x/oauth2's cache with it, in two copies that differ in their early expiry.
-// It never changes.
+// held is a token in hand, with x/oauth2's cache of it.
 type held struct {
-	token  oauth2.Token       // Valid until it is spent
-	cached *oauth2.Token      // Valid while it is fresh; the one in cache
-	cache  oauth2.TokenSource // exchanges once the token is stale
-	header []string           // the Authorization header
+	token   oauth2.Token       // Valid until it is spent
+	staleAt time.Time          // as in cache; a copy because each request looks at it
+	cache   oauth2.TokenSource // exchanges once the token is stale
+	header  []string           // the Authorization header
+
+	since time.Time
+	sure  atomic.Int64 // a time.Duration after since, up to which the token is fresh by the monotonic clock
+}
+
+// fresh reports whether it is not yet time to renew. The wall clock decides, because the monotonic one stands still
+// while a machine sleeps; but that one costs half as much to read, and will do for the next second.
+func (h *held) fresh() bool {
+	elapsed := time.Since(h.since)
+	if 0 <= elapsed && elapsed < time.Duration(h.sure.Load()) {
+		return true
+	}
+	left := h.staleAt.Sub(time.Now().Round(0))
+	if left >= 0 {
+		h.sure.Store(int64(elapsed + min(left, time.Second)))
+	}
+	return left >= 0
 }
 
 // exchange is one that callers can wait for.
@@ -551,11 +567,23 @@ func newClient(ctx context.Context, src oauth2.TokenSource) *http.Client {
 // so that a fleet that started together does not renew together.
 func (l *live) hold(t *oauth2.Token) *held {
 	life := lifetime(t)
-	h := &held{token: *t, cached: new(oauth2.Token), header: []string{t.Type() + " " + t.AccessToken}}
-	*h.cached = *t
+	early := life*15/100 + rand.N(life*15/100+1)
+	cached := *t
+	h := &held{
+		token:  *t,
+		cache:  oauth2.ReuseTokenSourceWithExpiry(&cached, l.under, early),
+		header: []string{t.Type() + " " + t.AccessToken},
+		since:  time.Now(),
+	}
+	switch {
+	case t.AccessToken == "": // stale from the start
+	case t.Expiry.IsZero():
+		h.staleAt = time.Unix(1<<40, 0) // never
+	default:
+		h.staleAt = t.Expiry.Round(0).Add(-early)
+	}
 	// The early expiry of a token is set on its way into a cache, and nowhere else.
 	oauth2.ReuseTokenSourceWithExpiry(&h.token, nil, min(life/10, 10*time.Second))
-	h.cache = oauth2.ReuseTokenSourceWithExpiry(h.cached, l.under, life*15/100+rand.N(life*15/100+1))
 	return h
 }
 
@@ -576,7 +604,7 @@ func (l *live) Format(s fmt.State, _ rune) {
 
 // get returns the token in hand or, where there is none, waits for one as long as ctx lasts.
 func (l *live) get(ctx context.Context) (*held, error) {
-	if h := l.held.Load(); h.cached.Valid() {
+	if h := l.held.Load(); h.fresh() {
 		return h, nil
 	}
 	h, x, err := l.next(ctx)
@@ -606,7 +634,7 @@ func (l *live) next(ctx context.Context) (*held, *exchange, error) {
 	h := l.held.Load()
 	usable := h.token.Valid()
 	switch {
-	case h.cached.Valid(): // renewed since the caller looked
+	case h.fresh(): // renewed since the caller looked
 	case l.underWay != nil:
 	case time.Now().Before(l.retryAt):
 		if !usable {
