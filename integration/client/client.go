@@ -1,0 +1,5 @@
+// Package client holds the clients that oapi-codegen writes for ../openapi.yaml: [Client], whose methods return the
+// plain *http.Response, and [ClientWithResponses], which decodes it. Its tests run both over netoauth.
+package client
+
+//go:generate go tool oapi-codegen -config cfg.yaml ../openapi.yaml
