@@ -36,6 +36,9 @@
 // [oauth2.NewClient] puts a cache of its own above the source, which asks for the next token only when 10 s are
 // left, and then waits for it; use Client, or [oauth2.Transport] over the source.
 //
+// A layer inside that follows redirects or repeats requests by itself does so out of this package's sight, with
+// the token or the credentials of a log-in. Put retries outside, or have them stay at the first answer.
+//
 // # Errors
 //
 //   - [ErrRejected], with [errors.Is]: the API refused the credentials. A person must act.
