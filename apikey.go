@@ -155,10 +155,7 @@ func (k *APIKey) flow() (*flow, error) {
 		if err != nil {
 			return nil, err
 		}
-		body, err := json.Marshal(map[string]string{"jwt": jwt})
-		if err != nil {
-			return nil, err
-		}
+		body, _ := json.Marshal(map[string]string{"jwt": jwt}) // which cannot fail
 		return f.post(ctx, "/api/v1/auth/token", "application/json", string(body), jwt)
 	}
 	f.login = func(ctx context.Context) (*oauth2.Token, error) {
@@ -176,11 +173,10 @@ func (k *APIKey) flow() (*flow, error) {
 // refused: over 30 s, by the answer's Date. Otherwise 0.
 func clockError(err error) time.Duration {
 	var e *Error
-	if !errors.As(err, &e) || !errors.Is(err, ErrRejected) {
+	if !errors.As(err, &e) || !errors.Is(e, ErrRejected) || e.serverTime.IsZero() {
 		return 0
 	}
-	date, err := http.ParseTime(e.retrieve.Response.Header.Get("Date"))
-	if off := time.Until(date); err == nil && off.Abs() > 30*time.Second {
+	if off := time.Until(e.serverTime); off.Abs() > 30*time.Second {
 		return off
 	}
 	return 0
@@ -200,16 +196,13 @@ func (k *APIKey) requestToken(now time.Time) (string, error) {
 	}
 	id := make([]byte, 16)
 	rand.Read(id)
-	claims, err := json.Marshal(map[string]any{
+	claims, _ := json.Marshal(map[string]any{ // which cannot fail
 		"iat":       now.Unix(),
 		"jti":       hex.EncodeToString(id),
 		"appname":   k.AppName,
 		"appkey":    string(k.AppKey),
 		"shortname": k.Shortname,
 	})
-	if err != nil {
-		return "", err
-	}
 	jws, err := signer.Sign(claims)
 	if err != nil {
 		return "", fmt.Errorf("netoauth: API key: signing the request token: %w", err)

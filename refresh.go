@@ -101,20 +101,26 @@ func once(ctx context.Context, credential func() (*flow, error)) (*oauth2.Token,
 func (r *renewal) Token() (*oauth2.Token, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, exchangeTimeout)
 	defer cancel()
+	wanted := func() bool { return ctx.Err() == nil && r.waitedFor() }
 	for try := 1; ; try++ {
 		t, err := r.try(ctx)
 		if err == nil {
-			r.keep(t)
+			if ends := refreshEnds(t); t.RefreshToken != r.refreshToken || !ends.IsZero() {
+				r.refreshToken, r.refreshEnds = t.RefreshToken, ends
+			}
 			if r.OnToken != nil {
 				issued := *t
 				r.OnToken(&issued)
 			}
 			return t, nil
 		}
-		if try == maxTries || !passing(err) || retryAfter(err) > 0 || ctx.Err() != nil || !r.waitedFor() {
+		if try == maxTries || !passing(err) || retryAfter(err) > 0 || !wanted() {
 			return nil, err
 		}
 		time.Sleep(400*time.Millisecond + rand.N(400*time.Millisecond))
+		if !wanted() {
+			return nil, err
+		}
 	}
 }
 
@@ -131,14 +137,12 @@ func (r *renewal) try(ctx context.Context) (*oauth2.Token, error) {
 	return r.login(ctx)
 }
 
-// keep notes the refresh token of t and when it ends. The API counts refresh_expires_in from t's issue;
-// 0 or absent means unknown.
-func (r *renewal) keep(t *oauth2.Token) {
-	var ends time.Time
-	if life := seconds(t.Extra("refresh_expires_in")); life > 0 && !t.Expiry.IsZero() {
-		ends = t.Expiry.Add(life - lifetime(t))
+// refreshEnds returns when the refresh token of t ends: refresh_expires_in after the issue of t. Zero: unknown, as
+// the API has it where that field is 0 or absent.
+func refreshEnds(t *oauth2.Token) time.Time {
+	life := seconds(t.Extra("refresh_expires_in"))
+	if life == 0 || t.Expiry.IsZero() {
+		return time.Time{}
 	}
-	if t.RefreshToken != r.refreshToken || !ends.IsZero() {
-		r.refreshToken, r.refreshEnds = t.RefreshToken, ends
-	}
+	return t.Expiry.Add(life - lifetime(t))
 }

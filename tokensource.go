@@ -1,6 +1,7 @@
 package netoauth
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/base64"
@@ -36,7 +37,7 @@ var ErrRejected = errors.New("netoauth: credentials rejected")
 
 const (
 	maxAnswer       = 1 << 20          // bytes read of a token endpoint's answer
-	exchangeTimeout = 30 * time.Second // for one exchange, all its tries included
+	exchangeTimeout = 30 * time.Second // after which an exchange sends nothing, and hears nothing, any more
 	maxTries        = 3                // at a passing fault, while somebody waits
 	maxRetryAfter   = 10 * time.Minute
 	forcedEvery     = 30 * time.Second // between renewals that a 401 forces
@@ -50,13 +51,13 @@ type Options struct {
 	// Only TokenSource and Client use it; [Refresh] takes its refresh token in Token, too.
 	InitialToken *oauth2.Token `json:"-"`
 
-	// OnToken is called with every newly issued token, one call at a time and in order, before
-	// anyone uses the token: the place to store a rotated refresh token. The exchange waits for it,
-	// so it must return, and must not ask the same token source for a token. nil: not called.
+	// OnToken is called with every newly issued token before anyone uses it: the place to store a
+	// rotated refresh token. For one token source the calls come one at a time and in order. The
+	// exchange waits for it, so it must not ask the same token source for a token. nil: not called.
 	OnToken func(*oauth2.Token) `json:"-"`
 
 	// Logger gets a Debug record for each exchange and a Warn for a failed renewal or a fall-back,
-	// never a secret or a token. nil: silent.
+	// never a secret or a token. Like OnToken, it must not use the token source. nil: silent.
 	Logger *slog.Logger `json:"-"`
 }
 
@@ -92,6 +93,7 @@ type Error struct {
 	reason     string // what is wrong with the answer, beside the API's own words
 	hint       string // what to do next
 	retryAfter time.Duration
+	serverTime time.Time // the answer's Date; zero: none
 	retrieve   *oauth2.RetrieveError
 	cause      error // why the body could not be read
 }
@@ -201,8 +203,7 @@ func newFlow(name, rawURL string, o Options, required ...string) (*flow, error) 
 		f.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.InitialToken != nil {
-		t := *o.InitialToken
-		f.InitialToken, f.refreshToken = &t, t.RefreshToken
+		f.refreshToken = o.InitialToken.RefreshToken
 	}
 	return f, nil
 }
@@ -223,17 +224,17 @@ func parseURL(raw string) (*url.URL, error) {
 	case u.Scheme == "http" && !strings.EqualFold(u.Hostname(), "localhost") && !net.ParseIP(u.Hostname()).IsLoopback():
 		return nil, errors.New("URL must be https, unless its host is localhost or a loopback address")
 	}
-	path := strings.TrimRight(u.EscapedPath(), "/")
-	if p, ok := strings.CutSuffix(path, "/api/v1"); ok {
-		path = p
-	} else {
-		path = strings.TrimSuffix(path, "/v1")
+	prefix := func(path string) string {
+		path = strings.TrimRight(path, "/")
+		if p, ok := strings.CutSuffix(path, "/api/v1"); ok {
+			path = p
+		} else {
+			path = strings.TrimSuffix(path, "/v1")
+		}
+		return strings.TrimRight(path, "/")
 	}
-	base, err := url.Parse(u.Scheme + "://" + u.Host + strings.TrimRight(path, "/"))
-	if err != nil {
-		return nil, errors.New("URL is not a URL")
-	}
-	return base, nil
+	u.Path, u.RawPath = prefix(u.Path), prefix(u.RawPath)
+	return u, nil
 }
 
 // post performs one exchange: one POST of body to the API's path, and the token in its answer.
@@ -267,6 +268,7 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 	resp.Body.Close()
 
 	e := &Error{StatusCode: resp.StatusCode, what: what, retryAfter: parseRetryAfter(resp.Header)}
+	e.serverTime, _ = http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
 		e.cause = opaque(func() error { return err })
 	}
@@ -275,8 +277,6 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 	var t *oauth2.Token
 	switch {
 	case resp.StatusCode/100 != 2:
-		e.Name = cmp.Or(text("name"), text("error"))
-		e.Message = cmp.Or(text("message"), text("error_description"))
 		if fields == nil {
 			e.reason = "the answer is not the API's error object"
 		}
@@ -290,6 +290,8 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 		t, e.reason = newToken(fields, start)
 	}
 	if t == nil {
+		e.Name = cmp.Or(text("name"), text("error"))
+		e.Message = cmp.Or(text("message"), text("error_description"))
 		e.retrieve = newRetrieveError(e, resp, blot)
 		e.retrieve.ErrorCode, e.retrieve.ErrorDescription = text("error"), text("error_description")
 	}
@@ -399,19 +401,11 @@ func line(s string) string {
 	return strings.TrimSpace(string(runes))
 }
 
-// decode returns the fields of a JSON object, a number beyond float64 as a string; nil for anything else.
-func decode(body []byte) map[string]any {
-	var raw map[string]json.RawMessage
-	if json.Unmarshal(body, &raw) != nil || raw == nil {
+// decode returns the fields of a JSON object, nil for anything else. A number beyond float64 is null.
+func decode(body []byte) (fields map[string]any) {
+	var beyond *json.UnmarshalTypeError
+	if err := json.Unmarshal(body, &fields); err != nil && !errors.As(err, &beyond) {
 		return nil
-	}
-	fields := make(map[string]any, len(raw))
-	for name, v := range raw {
-		var field any
-		if json.Unmarshal(v, &field) != nil {
-			field = string(v)
-		}
-		fields[name] = field
 	}
 	return fields
 }
@@ -483,7 +477,7 @@ func parseRetryAfter(h http.Header) time.Duration {
 		}
 		wait = at.Sub(now)
 	}
-	return min(max(wait, 0), maxRetryAfter)
+	return max(wait, 0)
 }
 
 // live is the token source that all flows share: oauth2.ReuseTokenSource, and what that one lacks.
@@ -491,16 +485,17 @@ func parseRetryAfter(h http.Header) time.Duration {
 // A token is fresh, then stale, then spent. Fresh, it is used as it is. Stale, it is used while one exchange
 // in the background gets the next. Spent or missing, callers wait for the exchange under way.
 type live struct {
-	flow  *flow
-	under *renewal // one exchange a Token call
-	held  atomic.Pointer[held]
+	flow    *flow
+	under   *renewal             // one exchange a Token call
+	current atomic.Pointer[held] // what requests look at, without a lock
 
 	mu       sync.Mutex // guards what follows; never held across I/O
 	underWay *exchange  // nil: none
 	err      error      // of the last exchange
-	delay    time.Duration
-	retryAt  time.Time // after a failed exchange: no other before this
-	forcedAt time.Time // when a 401 last forced a renewal
+	retryAt  time.Time  // after a failed exchange: no other before this
+	forcedAt time.Time  // when a 401 last forced a renewal
+
+	firstDelay, delay time.Duration // of the failures in a row, before jitter
 }
 
 // held is a token in hand, with x/oauth2's cache of it.
@@ -543,11 +538,15 @@ func newSource(ctx context.Context, credential func() (*flow, error)) oauth2.Tok
 		return failed{err}
 	}
 	l := &live{flow: f}
-	l.under = &renewal{flow: f, ctx: context.WithoutCancel(ctx), waitedFor: l.waitedFor}
 	t := cmp.Or(f.InitialToken, &oauth2.Token{})
-	l.under.keep(t)
-	l.under.refreshToken = f.refreshToken
-	l.held.Store(l.hold(t))
+	l.under = &renewal{
+		flow:         f,
+		ctx:          context.WithoutCancel(ctx),
+		waitedFor:    l.waitedFor,
+		refreshToken: f.refreshToken,
+		refreshEnds:  refreshEnds(t),
+	}
+	l.current.Store(l.hold(t))
 	return l
 }
 
@@ -567,7 +566,7 @@ func newClient(ctx context.Context, src oauth2.TokenSource) *http.Client {
 // so that a fleet that started together does not renew together.
 func (l *live) hold(t *oauth2.Token) *held {
 	life := lifetime(t)
-	early := life*15/100 + rand.N(life*15/100+1)
+	early := life/100*15 + rand.N(life/100*15+1)
 	cached := *t
 	h := &held{
 		token:  *t,
@@ -604,7 +603,7 @@ func (l *live) Format(s fmt.State, _ rune) {
 
 // get returns the token in hand or, where there is none, waits for one as long as ctx lasts.
 func (l *live) get(ctx context.Context) (*held, error) {
-	if h := l.held.Load(); h.fresh() {
+	if h := l.current.Load(); h.fresh() {
 		return h, nil
 	}
 	h, x, err := l.next(ctx)
@@ -631,10 +630,11 @@ func waitError(ctx context.Context) error {
 func (l *live) next(ctx context.Context) (*held, *exchange, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.held.Load()
-	usable := h.token.Valid()
+	h := l.current.Load()
+	fresh := h.fresh() // renewed since the caller looked
+	usable := fresh || h.token.Valid()
 	switch {
-	case h.fresh(): // renewed since the caller looked
+	case fresh:
 	case l.underWay != nil:
 	case time.Now().Before(l.retryAt):
 		if !usable {
@@ -674,8 +674,8 @@ func (l *live) finish(x *exchange) {
 	l.mu.Lock()
 	l.underWay, l.err = nil, x.err
 	if x.held != nil {
-		l.held.Store(x.held)
-		l.delay = 0
+		l.current.Store(x.held)
+		l.firstDelay = 0
 	} else {
 		l.backOff(x.err)
 	}
@@ -688,34 +688,40 @@ func (l *live) finish(x *exchange) {
 }
 
 // backOff sets when the next exchange may start. The jitter takes up to a tenth off a wait of our own, and
-// adds as much to one that the API asked for.
+// adds as much to one that the API asked for, within the ten minutes that are the most it gets.
 func (l *live) backOff(err error) {
 	first, most := time.Second, 15*time.Second
 	if !passing(err) {
 		first, most = 5*time.Second, 2*time.Minute
 	}
+	if l.firstDelay != first { // another kind of failure than the last
+		l.firstDelay, l.delay = first, 0
+	}
 	l.delay = min(max(2*l.delay, first), most)
 	wait := l.delay - rand.N(l.delay/10)
-	if asked := retryAfter(err); asked > wait {
+	if asked := retryAfter(err); asked > maxRetryAfter {
+		wait = maxRetryAfter - rand.N(maxRetryAfter/10)
+	} else if asked > wait {
 		wait = min(asked+rand.N(asked/10), maxRetryAfter)
 	}
 	l.retryAt = time.Now().Add(wait)
 }
 
 // drop takes h, which the API answered with 401, out of use. It reports whether asking again can give
-// another token: not if h is still in use and a renewal was forced a moment ago.
+// another token: not if h is still in use, no renewal is under way, and one was forced a moment ago.
 func (l *live) drop(h *held) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.held.Load() != h {
+	if l.current.Load() != h {
 		return true
 	}
-	now := time.Now()
-	if now.Sub(l.forcedAt) < forcedEvery {
-		return false
+	if l.underWay == nil {
+		if time.Since(l.forcedAt) < forcedEvery {
+			return false
+		}
+		l.forcedAt = time.Now()
 	}
-	l.forcedAt = now
-	l.held.Store(l.hold(&oauth2.Token{}))
+	l.current.Store(l.hold(&oauth2.Token{}))
 	return true
 }
 
@@ -763,6 +769,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if body != nil && body != http.NoBody && req.GetBody == nil {
 		return resp, nil
 	}
+	if resp.Body != nil {
+		// Read, it frees its connection, which the renewal may need where their number is limited.
+		start, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(start), resp.Body), resp.Body}
+	}
 	if h, err = src.get(req.Context()); err != nil {
 		return resp, nil
 	}
@@ -771,8 +785,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 	}
-	io.CopyN(io.Discard, resp.Body, 2<<10) // as http.Client does, for the connection to be reused
-	resp.Body.Close()
+	if resp.Body != nil {
+		resp.Body.Close()
+	}
 	return t.send(req, body, h)
 }
 
@@ -809,8 +824,9 @@ func ask(ctx context.Context, src oauth2.TokenSource) (*held, error) {
 	}
 	answered := make(chan answer, 1)
 	fetch := func() {
-		t, err := src.Token()
-		answered <- answer{t, err}
+		var a answer
+		defer func() { answered <- a }() // also when Token ends the goroutine
+		a.token, a.err = src.Token()
 	}
 	if ctx.Done() == nil {
 		fetch()
@@ -834,8 +850,8 @@ func ask(ctx context.Context, src oauth2.TokenSource) (*held, error) {
 // strayed reports whether req follows redirects and is not sure to be back at the first request's origin.
 func strayed(req *http.Request) bool {
 	first := req
-	for first.Response != nil {
-		if first = first.Response.Request; first == nil {
+	for hops := 0; first.Response != nil; hops++ {
+		if first = first.Response.Request; first == nil || hops == 100 {
 			return true
 		}
 	}

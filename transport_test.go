@@ -12,6 +12,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -486,6 +487,85 @@ func TestARevocationUnder64RequestsAtOnceIsUnseenAndCostsOneExchange(t *testing.
 	all()
 	if got := srv.Requests(""); got != 2 {
 		t.Errorf("%d token requests, want 2", got)
+	}
+}
+
+func TestA401DoesNotHoldTheConnectionThatTheRenewalNeeds(t *testing.T) {
+	srv, _, key := api(t)
+	srv.Handle("/", http.NotFoundHandler())
+	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}})
+	client := key.Client(ctx)
+	for range 2 {
+		resp, err := client.Get(srv.URL)
+		if err != nil || resp.StatusCode != http.StatusNotFound {
+			t.Fatal(resp, err)
+		}
+		resp.Body.Close()
+		srv.RevokeAccessTokens()
+	}
+}
+
+func TestTheRefusedAnswerIsClosedBeforeTheReplay(t *testing.T) {
+	srv, client, _ := api(t)
+	body := &countingBody{Reader: strings.NewReader(strings.Repeat("x", 100<<10))}
+	sent := 0
+	transport := client.Transport.(*netoauth.Transport)
+	transport.Base = roundTripper(func(req *http.Request) (*http.Response, error) {
+		if sent++; sent == 1 {
+			return &http.Response{StatusCode: http.StatusUnauthorized, Body: body}, nil
+		}
+		if body.closed.Load() != 1 {
+			t.Error("the 401's body is not closed")
+		}
+		return &http.Response{StatusCode: http.StatusUnauthorized}, nil // and no body at all
+	})
+	req, _ := http.NewRequest(http.MethodGet, srv.URL, nil)
+	for range 2 {
+		if resp, err := transport.RoundTrip(req); err != nil || resp.StatusCode != http.StatusUnauthorized {
+			t.Error(resp, err)
+		}
+	}
+	if sent != 3 {
+		t.Errorf("%d requests, want 3: one, its replay, and one that may not force a renewal", sent)
+	}
+}
+
+// A base need not say which request it answers, and may use one answer twice.
+func TestAForeignSourcesTokenStaysHomeWhateverTheBaseSaysOfItsRequests(t *testing.T) {
+	static := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"})
+	var got []string
+	redirects := map[string]string{"/": "https://away.test/1", "/1": "https://away.test/2", "/2": "https://api.test/end"}
+	client := &http.Client{Transport: &netoauth.Transport{Source: static, Base: roundTripper(func(req *http.Request) (*http.Response, error) {
+		got = append(got, req.URL.String()+" "+req.Header.Get("Authorization"))
+		resp := &http.Response{StatusCode: http.StatusTemporaryRedirect, Header: http.Header{}, Body: http.NoBody}
+		if to := redirects[req.URL.Path]; to != "" {
+			resp.Header.Set("Location", to)
+		}
+		return resp, nil
+	})}}
+	if _, err := client.Get("https://api.test/"); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"https://api.test/ Bearer t", "https://away.test/1 ", "https://away.test/2 ", "https://api.test/end "}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
+	}
+
+	shared := &http.Response{StatusCode: http.StatusFound, Header: http.Header{"Location": {"https://api.test/x"}}, Body: http.NoBody}
+	client.Transport.(*netoauth.Transport).Base = roundTripper(func(req *http.Request) (*http.Response, error) {
+		shared.Request = req
+		return shared, nil
+	})
+	if _, err := client.Get("https://api.test/"); err == nil || !strings.Contains(err.Error(), "10 redirects") {
+		t.Errorf("error %v, want http.Client's limit of redirects", err)
+	}
+}
+
+func TestASourceFromElsewhereThatEndsItsGoroutineIsAnError(t *testing.T) {
+	src := tokenSource(func() (*oauth2.Token, error) { runtime.Goexit(); return nil, nil })
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.test", nil)
+	if _, err := (&netoauth.Transport{Source: src}).RoundTrip(req); err == nil || t.Context().Err() != nil {
+		t.Errorf("error %v, want one before the context ends", err)
 	}
 }
 

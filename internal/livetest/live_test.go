@@ -120,6 +120,7 @@ func TestAContextThatIsOverStartsNoExchange(t *testing.T) {
 		cancel()
 		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
 		_, err := w.key.Client(w.ctx).Transport.RoundTrip(req)
+		synctest.Wait()
 		if !errors.Is(err, context.Canceled) || w.Requests("") != 0 {
 			t.Errorf("error %v, %d token requests; want canceled and 0", err, w.Requests(""))
 		}
@@ -524,17 +525,65 @@ func TestAnExchangeThatSomebodyWaitsForMakesThreeTriesAtAPassingFault(t *testing
 }
 
 func TestTriesEndWhenNobodyWaitsAnyMore(t *testing.T) {
+	for name, delay := range map[string]time.Duration{"during a try": 500 * time.Millisecond, "between two": 0} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, w *world) {
+				w.Fail(-1, netoauthtest.Status(503))
+				w.Delay(delay)
+				ctx, cancel := context.WithTimeout(w.ctx, 200*time.Millisecond)
+				defer cancel()
+				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
+				w.key.Client(w.ctx).Do(req)
+				time.Sleep(time.Minute)
+				if got := w.Requests(""); got != 1 {
+					t.Errorf("%d token requests, want 1", got)
+				}
+			})
+		})
+	}
+}
+
+func TestWaitsAreSpreadAtRandom(t *testing.T) {
+	const min = time.Minute
+	for _, tt := range []struct {
+		name       string
+		header     []string
+		from, upTo time.Duration
+	}{
+		{"our own", nil, 4500 * time.Millisecond, 5 * time.Second},
+		{"Retry-After", []string{"Retry-After", "60"}, min, 66 * time.Second},
+		{"Retry-After beyond 10 min", []string{"Retry-After", "3600"}, 9 * min, 10 * min},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			waits := map[time.Duration]bool{}
+			for range 5 {
+				inBubble(t, func(t *testing.T, w *world) {
+					w.Fail(1, netoauthtest.Status(401, tt.header...))
+					at := w.exchangesOver(w.key.TokenSource(w.ctx), 11*min)
+					waits[at[1]] = true
+					if at[1] < tt.from || at[1] > tt.upTo+10*time.Millisecond {
+						t.Errorf("a wait of %v, want it from %v to %v", at[1], tt.from, tt.upTo)
+					}
+				})
+			}
+			if len(waits) == 1 {
+				t.Errorf("five sources waited alike: %v", waits)
+			}
+		})
+	}
+}
+
+func TestEachKindOfFailureStartsItsOwnBackOff(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		w.Fail(-1, netoauthtest.Status(503))
-		w.Delay(time.Second)
-		ctx, cancel := context.WithTimeout(w.ctx, 500*time.Millisecond)
-		defer cancel()
-		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
-		w.key.Client(w.ctx).Do(req)
-		time.Sleep(time.Minute)
-		if got := w.Requests(""); got != 1 {
-			t.Errorf("%d token requests, want 1", got)
-		}
+		src := w.key.TokenSource(w.ctx)
+		mustToken(t, src)
+		time.Sleep(256 * time.Second) // stale: one try each
+		w.Fail(4, netoauthtest.Status(503))
+		w.exchangesOver(src, 8*time.Second) // 0, 1, 3, 7 s; the next at 15 s
+		time.Sleep(7 * time.Second)
+		w.Fail(-1, netoauthtest.Status(401)) // the refresh and the log-in
+		at := w.exchangesOver(src, 12*time.Second)
+		backsOff(t, at[1:], 5*time.Second)
 	})
 }
 
@@ -588,6 +637,80 @@ func TestARenewalForcedByA401HappensAtMostOnceIn30s(t *testing.T) {
 		}
 	})
 }
+
+func TestA401JoinsARenewalUnderWayHoweverSoonAfterAForcedOne(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.SetLifetimes(20*time.Second, time.Hour)
+		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		client := w.key.Client(w.ctx)
+		get := func() int {
+			resp, err := client.Get(w.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			return resp.StatusCode
+		}
+		get()
+		w.RevokeAccessTokens()
+		get()                                // forces a renewal
+		time.Sleep(17200 * time.Millisecond) // stale
+		w.RevokeAccessTokens()
+		w.Delay(time.Second)
+		if got := get(); got != 200 { // starts a renewal in the background, and is refused meanwhile
+			t.Errorf("status %d, want 200 from the renewal under way", got)
+		}
+	})
+}
+
+func TestLifetimesOfDecadesAreLifetimesToo(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		for _, expiresIn := range []string{"2147483647", "99999999999999999999", "1e300"} {
+			w.Fail(1, netoauthtest.Answer(200, "application/json", `{"access_token":"t","expires_in":`+expiresIn+`}`))
+			tok, err := w.key.TokenSource(w.ctx).Token()
+			if years := time.Until(tok.Expiry) / (365 * 24 * time.Hour); err != nil || years != 68 {
+				t.Errorf("expires_in %s: %d years, %v", expiresIn, years, err)
+			}
+		}
+		for years := 1; years < 400; years++ {
+			w.key.InitialToken = &oauth2.Token{AccessToken: "t", Expiry: time.Now().AddDate(years, 0, 0)}
+			if got := mustToken(t, w.key.TokenSource(w.ctx)); got != "t" {
+				t.Errorf("a token for %d years is not used", years)
+			}
+		}
+	})
+}
+
+func TestARefreshTokenThatStaysMayGetALaterEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		answer := netoauthtest.Answer(200, "application/json", `{"access_token":"t","expires_in":300,"refresh_token":"same","refresh_expires_in":400}`)
+		w.Fail(-1, answer)
+		src := w.key.TokenSource(w.ctx)
+		mustToken(t, src)
+		for range 2 { // the second refresh is past the end that the log-in gave it
+			time.Sleep(300 * time.Second)
+			mustToken(t, src)
+		}
+		if got := w.Requests(netoauthtest.RefreshPath); got != 2 {
+			t.Errorf("%d refreshes, want 2", got)
+		}
+	})
+}
+
+func TestAnErrorOfTheNetworkMayBeOneOfOurs(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		ctx := context.WithValue(w.ctx, oauth2.HTTPClient, &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+			return nil, &netoauth.Error{StatusCode: 401}
+		})})
+		if _, err := w.key.TokenSource(ctx).Token(); err == nil {
+			t.Error("no error")
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 func TestA401ToATokenThatHasBeenReplacedDropsNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
