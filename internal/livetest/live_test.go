@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"runtime"
 	"sync"
 	"testing"
@@ -101,6 +102,9 @@ func TestACallersContextEndsItsOwnWaitAlone(t *testing.T) {
 		_, err := client.Do(req)
 		if took := time.Since(start); took != 100*time.Millisecond || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a caller with 100 ms: %v after %v", err, took)
+		}
+		if e, ok := err.(*url.Error); !ok || !e.Timeout() {
+			t.Errorf("http.Client's error does not know that it is a timeout: %#v", err)
 		}
 
 		resp, err := client.Get(w.URL)
