@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/url"
@@ -69,7 +70,7 @@ func (c *cache) token(ctx context.Context, creds *credentials, warn func(string,
 		return e.Token, nil, nil
 	}
 	// Two runs that spend one refresh token could cost both their session, so the second waits for the first's token.
-	unlock, err := lock(ctx, filepath.Dir(c.path))
+	unlock, err := lock(ctx, c.path+".lock")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -80,6 +81,12 @@ func (c *cache) token(ctx context.Context, creds *credentials, warn func(string,
 	}
 	if e.alive() {
 		return e.Token, nil, nil
+	}
+	if creds.refresh != "" {
+		// Nothing else can log in again, so the exchange must not use the refresh token up before the next has a place.
+		if err := c.writable(); err != nil {
+			return nil, nil, fmt.Errorf("the cache %q cannot be written, so the refresh token was left unused: %w", c.path, err)
+		}
 	}
 	if e != nil && e.Token.RefreshToken != "" {
 		// Without its access token: from one that is close to its end, the source would start to renew in the
@@ -145,16 +152,13 @@ func (c *cache) load() (*entry, error) {
 
 // save replaces the file at once, so that it holds one whole token or the other whatever happens.
 func (c *cache) save(t *oauth2.Token) (err error) {
-	if info, err := os.Lstat(c.path); err == nil && !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink {
-		return errIrregular // renaming would put a file in the place of, say, /dev/null
-	}
 	data, err := json.MarshalIndent(entry{c.owner, time.Now(), t}, "", "  ")
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(c.path), ".netotoken-*") // mode 0600
+	f, err := c.create()
 	if err != nil {
-		return reason(err)
+		return err
 	}
 	_, err = f.Write(append(data, '\n'))
 	if err = cmp.Or(err, f.Sync(), f.Close()); err == nil {
@@ -164,6 +168,24 @@ func (c *cache) save(t *oauth2.Token) (err error) {
 		os.Remove(f.Name())
 	}
 	return reason(err)
+}
+
+// create makes the file that is to take the place of c.path.
+func (c *cache) create() (*os.File, error) {
+	if info, err := os.Lstat(c.path); err == nil && !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink {
+		return nil, errIrregular // renaming would put a file in the place of, say, /dev/null
+	}
+	f, err := os.CreateTemp(filepath.Dir(c.path), ".netotoken-*") // mode 0600
+	return f, reason(err)
+}
+
+// writable says why save would fail, as far as that shows before there is something to save.
+func (c *cache) writable() error {
+	f, err := c.create()
+	if err != nil {
+		return err
+	}
+	return reason(cmp.Or(f.Close(), os.Remove(f.Name())))
 }
 
 var errIrregular = errors.New("not a regular file, and left as it is")

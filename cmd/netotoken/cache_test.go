@@ -33,6 +33,9 @@ func ls(t *testing.T, dir string) (names []string) {
 		t.Fatal(err)
 	}
 	for _, f := range files {
+		if strings.HasSuffix(f.Name(), ".lock") {
+			continue
+		}
 		names = append(names, f.Name())
 	}
 	return names
@@ -282,8 +285,17 @@ func TestCacheUnwritable(t *testing.T) {
 				t.Errorf("status %d", r.status)
 			}
 			wantAccepted(t, srv, "Bearer "+r.token())
-			if !strings.Contains(r.stderr, "could not be written") || !strings.Contains(r.stderr, "refresh token is lost") {
+			if !strings.Contains(r.stderr, "could not be written") {
 				t.Errorf("stderr %q", r.stderr)
+			}
+
+			refresh := refreshEnv(t, srv)
+			r = netotoken(t, refresh, "-cache", file)
+			if r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "left unused") {
+				t.Errorf("with a refresh token: status %d, stdout %q, stderr %q", r.status, r.stdout, r.stderr)
+			}
+			if r = netotoken(t, refresh); r.status != 0 { // so it is
+				t.Errorf("the refresh token was used up: status %d, stderr %q", r.status, r.stderr)
 			}
 			if diff := cmp.Diff([]string{"directory"}, ls(t, dir)); diff != "" {
 				t.Errorf("files (-want +got):\n%s", diff)

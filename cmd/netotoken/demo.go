@@ -16,7 +16,7 @@ import (
 
 const (
 	demoCalls = 3
-	demoPath  = "/api/v1/ip/labels"
+	demoPath  = "/api/v1/labels/ip"
 )
 
 // runDemo runs the three flows, and API calls through each, on a server of its own.

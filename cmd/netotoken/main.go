@@ -45,6 +45,7 @@ Flags:
 
 const usageTail = `
 The cache holds an access token and a refresh token, but neither the API key nor the password.
+Beside it, an empty FILE.lock keeps runs at the same time apart.
 It is used only with the credentials it was written for; any other file at that place is ignored
 with a warning and replaced by the next token issued. A symbolic link is replaced, not followed.
 Remove the cache after changing a password or shared secret.
@@ -62,7 +63,11 @@ Examples:
 const whatToSet = "no credentials: set NETOSECRET, or NETO_USERNAME and NETO_PASSWORD, or NETO_REFRESH_TOKEN (-h says more, -demo needs none)"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signals = append(signals, syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	context.AfterFunc(ctx, stop) // so that a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr))
 }
@@ -113,7 +118,7 @@ func (c *command) main(ctx context.Context, args []string) error {
 	fs.StringVar(&c.format, "format", "token", "`FORMAT` to print: token, header (an HTTP header line) or json")
 	fs.StringVar(&c.cache, "cache", "", "keep the token, and the refresh token, in `FILE` and use them in later runs")
 	fs.BoolVar(&c.passwordStdin, "password-stdin", false, "read the password from the first line of standard input")
-	timeout := fs.Duration("timeout", 30*time.Second, "give up after this `DURATION`")
+	timeout := fs.Duration("timeout", 30*time.Second, "give up after this `DURATION`, with -cache up to 3s later")
 	demo := fs.Bool("demo", false, "run the three flows on a server of its own; needs neither network nor credentials")
 
 	err := fs.Parse(args)
@@ -164,7 +169,7 @@ func (c *command) main(ctx context.Context, args []string) error {
 	case err != nil && ctx.Err() != nil:
 		return errors.New("interrupted")
 	case err != nil && limited.Err() != nil:
-		return fmt.Errorf("no token within %v (-timeout)", *timeout)
+		return fmt.Errorf("no token within %v (-timeout): %w", *timeout, err)
 	}
 	return err
 }
@@ -185,7 +190,7 @@ func (c *command) credentials(ctx context.Context) (*credentials, error) {
 		key, err := netoauth.ParseAPIKey(secret)
 		switch {
 		case err != nil:
-			return nil, usagef("NETOSECRET: %s", strings.TrimPrefix(err.Error(), "netoauth: "))
+			return nil, usageError{err}
 		case c.passwordStdin:
 			return nil, usagef("-password-stdin does not go with an API key: unset NETOSECRET")
 		case c.account != "":
@@ -201,6 +206,8 @@ func (c *command) credentials(ctx context.Context) (*credentials, error) {
 		return nil, usagef("-password-stdin needs the user name: set NETO_USERNAME")
 	case user == "" && refresh == "":
 		return nil, usagef(whatToSet)
+	case checkURL(url) != nil:
+		return nil, usagef("NETO_URL: %w", checkURL(url))
 	case c.account != "":
 		return nil, usagef("-account goes with an API key only: set NETOSECRET")
 	case user != "":
@@ -218,6 +225,15 @@ func (c *command) credentials(ctx context.Context) (*credentials, error) {
 	return &credentials{flow: r, options: &r.Options, owner: who, refresh: refresh}, nil
 }
 
+// checkURL asks ParseAPIKey, which has netoauth's rules for a URL and makes no request.
+func checkURL(url string) error {
+	key := netoauth.APIKey{URL: url, Shortname: "-", AppName: "-", AppKey: "-", SharedSecret: "-"}
+	if _, err := netoauth.ParseAPIKey(key.Netosecret()); err != nil {
+		return errors.New(strings.TrimPrefix(err.Error(), "netoauth: NETOSECRET: "))
+	}
+	return nil
+}
+
 func (c *command) password(ctx context.Context) (string, error) {
 	if !c.passwordStdin {
 		password := c.getenv("NETO_PASSWORD")
@@ -232,7 +248,7 @@ func (c *command) password(ctx context.Context) (string, error) {
 	}
 	read := make(chan line, 1)
 	go func() { // so that an interrupt ends the wait
-		text, err := bufio.NewReader(c.stdin).ReadString('\n')
+		text, err := bufio.NewReader(io.LimitReader(c.stdin, 64<<10)).ReadString('\n')
 		read <- line{text, err}
 	}()
 	select {
@@ -272,7 +288,7 @@ func (c *command) printToken(ctx context.Context, creds *credentials) error {
 		_, err = fmt.Fprintln(c.stdout, t.AccessToken)
 	}
 	if err == nil && unsaved != nil {
-		err = fmt.Errorf("the cache %q could not be written, so a renewed refresh token is lost: %w", c.cache, unsaved)
+		err = fmt.Errorf("the cache %q could not be written: %w", c.cache, unsaved)
 	}
 	if c.cache == "" && creds.refresh != "" && cmp.Or(t.RefreshToken, creds.refresh) != creds.refresh {
 		c.say("warning: the server has replaced NETO_REFRESH_TOKEN, which may not work again; -cache keeps the new one")

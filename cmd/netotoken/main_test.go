@@ -315,6 +315,7 @@ func TestUsage(t *testing.T) {
 		"account, refresh":          {refresh, []string{"-account", "branch"}, []string{"-account", "NETOSECRET"}},
 		"account empty":             {key, []string{"-account", ""}, []string{"-account"}},
 		"cache empty":               {key, []string{"-cache="}, []string{"-cache"}},
+		"URL over http":             {append(password, "NETO_URL=http://api.example.com"), nil, []string{"NETO_URL", "https"}},
 		"format":                    {key, []string{"-format", "yaml"}, []string{"-format", "token", "header", "json"}},
 		"timeout":                   {key, []string{"-timeout", "-1s"}, []string{"-timeout"}},
 		"timeout, no duration":      {key, []string{"-timeout", "soon"}, []string{"-timeout"}},
@@ -371,7 +372,6 @@ func TestFailure(t *testing.T) {
 		"refresh token refused": {append(refreshEnv(t, other), "NETO_URL="+srv.URL), nil, "400"},
 		"refused, with a cache": {append(passwordEnv(srv), "NETO_PASSWORD=not-this-one"), []string{"-cache", filepath.Join(t.TempDir(), "cache")}, "401"},
 		"no connection":         {apiKeyEnv(gone), nil, "no answer"},
-		"URL over http":         {append(passwordEnv(srv), "NETO_URL=http://api.example.com"), nil, "https"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
