@@ -9,11 +9,14 @@ import (
 // The faults work for [Server.Fail] and, as they are handlers, for
 // [Server.Handle] too.
 
-// Status answers with the API's error object under the status code, which may
-// be any that net/http can send. header has names and values in turn:
+// Status answers with the API's error object under the status code, from 200 to
+// 999. header has names and values in turn:
 //
 //	Status(503, "Retry-After", "3")
 func Status(code int, header ...string) http.Handler {
+	if code < 200 || code > 999 {
+		panic("netoauthtest: Status: not the status of an answer")
+	}
 	if len(header)%2 != 0 {
 		panic("netoauthtest: Status: a header name without a value")
 	}

@@ -142,15 +142,17 @@ func (s *Server) Close() {
 func (s *Server) Client() *http.Client { return s.http.Client() }
 
 // Handle adds a handler for requests that bring a good access token; without
-// one the server answers 401. The pattern is one of [http.ServeMux], which also
-// says when Handle panics. The token endpoints cannot be replaced; see
-// [Server.Fail] for that.
+// one the server answers 401. Access tokens are JWTs: their claims sub and
+// shortname say who signed in, and to which account. The pattern is one of
+// [http.ServeMux], which also says when Handle panics. A handler for a token
+// endpoint is never called; see [Server.Fail] for that.
 func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
 // SetLifetimes sets how long tokens serve that are issued from now on: 5 and 30
 // minutes unless set. With refresh 0, refresh_expires_in is 0 too, which says
-// "no known end", and the refresh token does not expire. Answers and claims
-// have whole seconds; a fraction is dropped there.
+// "no known end", and the refresh token does not expire. An access lifetime of 0
+// or less makes tokens that the server refuses at once. Answers and claims have
+// whole seconds; a fraction is dropped there.
 func (s *Server) SetLifetimes(access, refresh time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +169,8 @@ func (s *Server) SetClock(offset time.Duration) {
 }
 
 // RevokeAccessTokens makes the server answer 401 to every access token issued
-// so far.
+// so far. A netoauth client renews for a 401 at most once in 30 s, so a second
+// call within that time shows; InProcess in a bubble lets the time pass.
 func (s *Server) RevokeAccessTokens() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
