@@ -21,6 +21,8 @@ func TestCheckedInClientIsWhatTheGeneratorWrites(t *testing.T) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// go test keeps a result for as long as what the test itself has read is the same; this has the generator's version.
+	read(t, "../go.mod")
 	generate := exec.CommandContext(t.Context(), "go", "tool", "oapi-codegen", "-config", config, "-o", fresh, "../openapi.yaml")
 	if out, err := generate.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

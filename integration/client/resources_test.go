@@ -70,7 +70,22 @@ func TestPlainClientGetsTheResponse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, "created", made.JSON201, &client.IPLabel{ID: "1", Name: "office", Cidr: "192.0.2.0/24"})
+	office := client.IPLabel{ID: "1", Name: "office", Cidr: "192.0.2.0/24"}
+	same(t, "created", made.JSON201, &office)
+
+	srv.RevokeAccessTokens()
+	listed, err := client.ParseListIPLabelsResponse(list(t, c.ListIPLabels))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "listed, after a revocation", listed.JSON200, &client.IPLabelList{Data: []client.IPLabel{office}})
+
+	same(t, "deleted", call(t, c.DeleteIPLabel, "1").StatusCode, http.StatusNoContent)
+	gone, err := client.ParseDeleteIPLabelResponse(call(t, c.DeleteIPLabel, "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "deleted twice", gone.JSON404, failure(404, "no such id"))
 }
 
 func TestErrorsOfTheAPIAreTheGeneratedTypes(t *testing.T) {

@@ -40,7 +40,28 @@ func TestTable(t *testing.T) {
 		}
 	}
 	hold(t, runs)
-	os.Stdout.WriteString("\n" + table(t, runs) + "\n")
+	text := table(t, runs)
+	os.Stdout.WriteString("\n" + text + "\n")
+	inREADME(t, text)
+}
+
+// inREADME checks that README's table has this one's head, versions included, and its rows; figures may differ by chance.
+func inREADME(t *testing.T, table string) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := true
+	for line := range strings.Lines(table) {
+		if !head {
+			name, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " |")
+			line, _, _ = strings.Cut("| "+name, " (")
+		}
+		if !strings.Contains(string(readme), line) {
+			t.Errorf("README has no %q", line)
+		}
+		head = false
+	}
 }
 
 // hold fails the test where netoauth is behind.
