@@ -729,8 +729,8 @@ func (l *live) drop(h *held) bool {
 // of [oauth2.Transport] and drops in for it.
 //
 // With a token source of this package, the token goes to the origin of the credential's URL alone, a
-// request waits for a token no longer than its context lasts, and a 401 renews the token and sends the
-// request once more if it has no body or a GetBody. With any other source, each request gets a token
+// request waits for a token no longer than its context lasts, and a 401 renews the token, at most once in
+// 30 s, and sends the request once more if it has no body or a GetBody. With any other source, each request gets a token
 // unless it follows a redirect to another origin.
 type Transport struct {
 	// Source supplies the tokens. nil is an error.
