@@ -12,10 +12,10 @@ import (
 	"net/http"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 	"golang.org/x/oauth2"
 )
 
@@ -41,17 +41,7 @@ type APIKey struct {
 // padded or not, with white space anywhere, of a JSON object. Its errors name what is missing or wrong, and
 // show no part of the key.
 func ParseAPIKey(s string) (*APIKey, error) {
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsSpace(r):
-			return -1
-		case r == '-':
-			return '+'
-		case r == '_':
-			return '/'
-		}
-		return r
-	}, s)
+	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.Join(strings.Fields(s), ""))
 	if s == "" {
 		return nil, errors.New("netoauth: NETOSECRET is empty")
 	}
@@ -151,12 +141,12 @@ func (k *APIKey) flow() (*flow, error) {
 	f.hint = "check that the NETOSECRET is current; a new shared secret ends the old one at once"
 	f.secrets = []string{string(k.AppKey), string(k.SharedSecret)}
 	login := func(ctx context.Context, now time.Time) (*oauth2.Token, error) {
-		jwt, err := key.requestToken(now)
+		signed, err := key.requestToken(now)
 		if err != nil {
 			return nil, err
 		}
-		body, _ := json.Marshal(map[string]string{"jwt": jwt}) // which cannot fail
-		return f.post(ctx, "/api/v1/auth/token", "application/json", string(body), jwt)
+		body, _ := json.Marshal(map[string]string{"jwt": signed}) // which cannot fail
+		return f.post(ctx, "/api/v1/auth/token", "application/json", string(body), signed)
 	}
 	f.login = func(ctx context.Context) (*oauth2.Token, error) {
 		t, err := login(ctx, time.Now())
@@ -172,40 +162,31 @@ func (k *APIKey) flow() (*flow, error) {
 // clockError returns how far the server's clock is ahead of ours, where that can be why a log-in was
 // refused: over 30 s, by the answer's Date. Otherwise 0.
 func clockError(err error) time.Duration {
-	var e *Error
-	if !errors.As(err, &e) || !errors.Is(e, ErrRejected) || e.serverTime.IsZero() {
+	e := answerIn(err)
+	off := time.Until(e.serverTime)
+	if !errors.Is(e, ErrRejected) || e.serverTime.IsZero() || off.Abs() <= 30*time.Second {
 		return 0
 	}
-	if off := time.Until(e.serverTime); off.Abs() > 30*time.Second {
-		return off
-	}
-	return 0
+	return off
 }
 
 // requestToken returns the JWT that the API exchanges for tokens: an HS256 JWS over the key's claims.
 func (k *APIKey) requestToken(now time.Time) (string, error) {
 	// go-jose refuses a key under 32 bytes. HMAC fills a key up to its 64-byte block with zero
 	// bytes (RFC 2104 section 2), so zero bytes added here do not change the signature.
-	secret := []byte(k.SharedSecret)
-	if missing := 32 - len(secret); missing > 0 {
-		secret = append(secret, make([]byte, missing)...)
-	}
+	secret := make([]byte, max(32, len(k.SharedSecret)))
+	copy(secret, k.SharedSecret)
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: secret}, new(jose.SignerOptions).WithType("JWT"))
 	if err != nil {
 		return "", fmt.Errorf("netoauth: API key: signing the request token: %w", err)
 	}
 	id := make([]byte, 16)
 	rand.Read(id)
-	claims, _ := json.Marshal(map[string]any{ // which cannot fail
+	return jwt.Signed(signer).Claims(map[string]any{
 		"iat":       now.Unix(),
 		"jti":       hex.EncodeToString(id),
 		"appname":   k.AppName,
 		"appkey":    string(k.AppKey),
 		"shortname": k.Shortname,
-	})
-	jws, err := signer.Sign(claims)
-	if err != nil {
-		return "", fmt.Errorf("netoauth: API key: signing the request token: %w", err)
-	}
-	return jws.CompactSerialize()
+	}).Serialize()
 }

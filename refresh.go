@@ -114,7 +114,7 @@ func (r *renewal) Token() (*oauth2.Token, error) {
 			}
 			return t, nil
 		}
-		if try == maxTries || !passing(err) || retryAfter(err) > 0 || !wanted() {
+		if try == maxTries || !passing(err) || answerIn(err).retryAfter > 0 || !wanted() {
 			return nil, err
 		}
 		time.Sleep(400*time.Millisecond + rand.N(400*time.Millisecond))

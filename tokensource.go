@@ -1,7 +1,7 @@
 package netoauth
 
 import (
-	"bytes"
+	"bufio"
 	"cmp"
 	"context"
 	"encoding/base64"
@@ -86,16 +86,18 @@ func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 // it, and an [oauth2.RetrieveError], in what Token and RoundTrip return. In both, credentials are blotted out
 // of what the API said; the RetrieveError's Body has the API's error object and nothing else.
 type Error struct {
-	StatusCode    int    // HTTP status of the answer, 2xx where its body was not a usable token
-	Name, Message string // the API's error object, printable and cut to a line's length; "" if it sent none
+	StatusCode int `json:"status"` // HTTP status of the answer, 2xx where its body was not a usable token
+
+	// Name and Message are from the API's error object, printable and cut to a line's length; "" if it sent none.
+	Name    string `json:"name"`
+	Message string `json:"message"`
 
 	what       string // the exchange: flow and endpoint
 	reason     string // what is wrong with the answer, beside the API's own words
 	hint       string // what to do next
 	retryAfter time.Duration
 	serverTime time.Time // the answer's Date; zero: none
-	retrieve   *oauth2.RetrieveError
-	cause      error // why the body could not be read
+	causes     []error   // the oauth2.RetrieveError, and why the body could not be read
 }
 
 // Error returns one line: which flow, which endpoint, what the API said and what to do next.
@@ -118,15 +120,7 @@ func (e *Error) Is(target error) bool {
 }
 
 // Unwrap returns the [oauth2.RetrieveError] and, for an answer cut off half way, its cause.
-func (e *Error) Unwrap() (errs []error) {
-	if e.retrieve != nil {
-		errs = append(errs, e.retrieve)
-	}
-	if e.cause != nil {
-		errs = append(errs, e.cause)
-	}
-	return errs
-}
+func (e *Error) Unwrap() []error { return e.causes }
 
 // failure is an error with a text of its own over its cause.
 type failure struct {
@@ -154,24 +148,20 @@ func (o opaque) As(target any) bool   { return errors.As(o(), target) }
 // passing reports whether the same exchange may succeed later: no connection, a broken answer,
 // or a status that says so (RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2, RFC 6585 section 4).
 func passing(err error) bool {
-	var e *Error
-	if !errors.As(err, &e) {
+	switch code := answerIn(err).StatusCode; code {
+	case 0, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
+	default:
+		return code/100 == 2 || code >= 500
 	}
-	switch e.StatusCode {
-	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	}
-	return e.StatusCode/100 == 2 || e.StatusCode >= 500
 }
 
-// retryAfter returns how long the API asked to wait, 0 if it did not.
-func retryAfter(err error) time.Duration {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.retryAfter
+// answerIn returns the answer in err, the zero Error where the exchange got none.
+func answerIn(err error) (e *Error) {
+	if !errors.As(err, &e) {
+		e = new(Error)
 	}
-	return 0
+	return e
 }
 
 // flow is a credential, checked and ready to be exchanged. It is shared by goroutines and never changes.
@@ -198,14 +188,9 @@ func newFlow(name, rawURL string, o Options, required ...string) (*flow, error) 
 	if err != nil {
 		return nil, fmt.Errorf("netoauth: %s: %w", name, err)
 	}
-	f := &flow{Options: o, name: name, base: base}
-	if f.Logger == nil {
-		f.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.InitialToken != nil {
-		f.refreshToken = o.InitialToken.RefreshToken
-	}
-	return f, nil
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	o.InitialToken = cmp.Or(o.InitialToken, new(oauth2.Token))
+	return &flow{Options: o, name: name, base: base, refreshToken: o.InitialToken.RefreshToken}, nil
 }
 
 // parseURL returns the base URL that raw stands for. Its errors show no part of raw: whoever pastes
@@ -224,17 +209,12 @@ func parseURL(raw string) (*url.URL, error) {
 	case u.Scheme == "http" && !strings.EqualFold(u.Hostname(), "localhost") && !net.ParseIP(u.Hostname()).IsLoopback():
 		return nil, errors.New("URL must be https, unless its host is localhost or a loopback address")
 	}
-	prefix := func(path string) string {
-		path = strings.TrimRight(path, "/")
-		if p, ok := strings.CutSuffix(path, "/api/v1"); ok {
-			path = p
-		} else {
-			path = strings.TrimSuffix(path, "/v1")
-		}
-		return strings.TrimRight(path, "/")
+	u.RawPath = strings.TrimRight(u.EscapedPath(), "/")
+	if p, ok := strings.CutSuffix(u.RawPath, "/v1"); ok {
+		u.RawPath = strings.TrimRight(strings.TrimSuffix(p, "/api"), "/")
 	}
-	u.Path, u.RawPath = prefix(u.Path), prefix(u.RawPath)
-	return u, nil
+	u.Path, err = url.PathUnescape(u.RawPath)
+	return u, err
 }
 
 // post performs one exchange: one POST of body to the API's path, and the token in its answer.
@@ -267,10 +247,11 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	resp.Body.Close()
 
-	e := &Error{StatusCode: resp.StatusCode, what: what, retryAfter: parseRetryAfter(resp.Header)}
+	e := &Error{StatusCode: resp.StatusCode, what: what}
 	e.serverTime, _ = http.ParseTime(resp.Header.Get("Date"))
+	e.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), e.serverTime)
 	if err != nil {
-		e.cause = opaque(func() error { return err })
+		e.causes = append(e.causes, opaque(func() error { return err }))
 	}
 	fields := decode(answer)
 	text := func(field string) string { s, _ := fields[field].(string); return line(blot.Replace(s)) }
@@ -292,8 +273,9 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 	if t == nil {
 		e.Name = cmp.Or(text("name"), text("error"))
 		e.Message = cmp.Or(text("message"), text("error_description"))
-		e.retrieve = newRetrieveError(e, resp, blot)
-		e.retrieve.ErrorCode, e.retrieve.ErrorDescription = text("error"), text("error_description")
+		retrieve := newRetrieveError(e, resp, blot)
+		retrieve.ErrorCode, retrieve.ErrorDescription = text("error"), text("error_description")
+		e.causes = append(e.causes, retrieve)
 	}
 	switch {
 	case t != nil:
@@ -314,10 +296,8 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 
 // contextClient returns the HTTP client in ctx, where x/oauth2 looks for it, too.
 func contextClient(ctx context.Context) *http.Client {
-	if c, ok := ctx.Value(oauth2.HTTPClient).(*http.Client); ok && c != nil {
-		return c
-	}
-	return http.DefaultClient
+	c, _ := ctx.Value(oauth2.HTTPClient).(*http.Client)
+	return cmp.Or(c, http.DefaultClient)
 }
 
 // lastStop drops a Location that is not a URL: http.Client would fail on it before it asks CheckRedirect.
@@ -358,16 +338,13 @@ func newRetrieveError(e *Error, resp *http.Response, blot *strings.Replacer) *oa
 	}
 	var body []byte
 	if e.Name+e.Message != "" {
-		body, _ = json.Marshal(struct {
-			Status  int    `json:"status"`
-			Name    string `json:"name"`
-			Message string `json:"message"`
-		}{e.StatusCode, e.Name, e.Message})
+		body, _ = json.Marshal(e) // which cannot fail
 	}
 	return &oauth2.RetrieveError{Response: r, Body: body}
 }
 
-// blotter replaces secrets by "[redacted]", also in the forms in which a server or net/http would quote them.
+// blotter replaces secrets, none of them "", by "[redacted]", also in the forms in which a server or net/http
+// would quote them.
 func blotter(secrets []string) *strings.Replacer {
 	var forms []string
 	for _, s := range secrets {
@@ -380,21 +357,15 @@ func blotter(secrets []string) *strings.Replacer {
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) }) // one secret may begin with another
 	var pairs []string
 	for _, form := range forms {
-		if form != "" {
-			pairs = append(pairs, form, redacted)
-		}
+		pairs = append(pairs, form, redacted)
 	}
 	return strings.NewReplacer(pairs...)
 }
 
 // line makes s fit to be a part of one log line: printable, and at most 300 runes.
 func line(s string) string {
-	runes := []rune(strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, s))
+	words := strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+	runes := []rune(strings.Join(words, " "))
 	if len(runes) > 300 {
 		runes = append(runes[:300], '…')
 	}
@@ -445,11 +416,9 @@ func seconds(v any) time.Duration {
 
 // jwtLifetime returns exp − iat of a JWT (RFC 7519 section 4.1), and 0 for anything else.
 func jwtLifetime(token string) time.Duration {
-	parts := strings.Split(token, ".")
-	if len(parts) != 3 {
-		return 0
-	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	_, rest, _ := strings.Cut(token, ".")
+	middle, _, _ := strings.Cut(rest, ".")
+	payload, err := base64.RawURLEncoding.DecodeString(middle)
 	var claims struct{ Iat, Exp float64 }
 	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Iat <= 0 {
 		return 0
@@ -457,27 +426,18 @@ func jwtLifetime(token string) time.Duration {
 	return seconds(claims.Exp - claims.Iat)
 }
 
-// lifetime returns how long t was issued for, as far as t tells; a token without an Expiry has none.
+// lifetime returns how long t, which has an Expiry, was issued for, as far as t tells.
 func lifetime(t *oauth2.Token) time.Duration {
-	if t.Expiry.IsZero() {
-		return 0
-	}
 	return max(0, cmp.Or(seconds(float64(t.ExpiresIn)), jwtLifetime(t.AccessToken), time.Until(t.Expiry)))
 }
 
-// parseRetryAfter returns the Retry-After of an answer (RFC 9110 section 10.2.3), seconds or a date, the
-// latter by the server's clock.
-func parseRetryAfter(h http.Header) time.Duration {
-	v := h.Get("Retry-After")
-	wait := seconds(v)
+// parseRetryAfter returns how long a Retry-After asks to wait (RFC 9110 section 10.2.3): seconds, or a date by the
+// server's clock, for which the zero time stands for ours.
+func parseRetryAfter(v string, serverTime time.Time) time.Duration {
 	if at, err := http.ParseTime(v); err == nil {
-		now, err := http.ParseTime(h.Get("Date"))
-		if err != nil {
-			now = time.Now()
-		}
-		wait = at.Sub(now)
+		return max(at.Sub(cmp.Or(serverTime, time.Now())), 0)
 	}
-	return max(wait, 0)
+	return seconds(v)
 }
 
 // live is the token source that all flows share: oauth2.ReuseTokenSource, and what that one lacks.
@@ -500,27 +460,27 @@ type live struct {
 
 // held is a token in hand, with x/oauth2's cache of it.
 type held struct {
-	token   oauth2.Token       // Valid until it is spent
-	staleAt time.Time          // as in cache; a copy because each request looks at it
-	cache   oauth2.TokenSource // exchanges once the token is stale
-	header  []string           // the Authorization header
+	token  oauth2.Token       // Valid until it is spent
+	cached *oauth2.Token      // the same, Valid while it is fresh
+	cache  oauth2.TokenSource // gives cached, and exchanges once that is stale
+	header []string           // the Authorization header
 
 	since time.Time
 	sure  atomic.Int64 // a time.Duration after since, up to which the token is fresh by the monotonic clock
 }
 
 // fresh reports whether it is not yet time to renew. The wall clock decides, because the monotonic one stands still
-// while a machine sleeps; but that one costs half as much to read, and will do for the next second.
+// while a machine sleeps; but that one costs half as much to read, and will do for the next 10 ms.
 func (h *held) fresh() bool {
 	elapsed := time.Since(h.since)
 	if 0 <= elapsed && elapsed < time.Duration(h.sure.Load()) {
 		return true
 	}
-	left := h.staleAt.Sub(time.Now().Round(0))
-	if left >= 0 {
-		h.sure.Store(int64(elapsed + min(left, time.Second)))
+	if !h.cached.Valid() {
+		return false
 	}
-	return left >= 0
+	h.sure.Store(int64(elapsed + 10*time.Millisecond))
+	return true
 }
 
 // exchange is one that callers can wait for.
@@ -538,15 +498,14 @@ func newSource(ctx context.Context, credential func() (*flow, error)) oauth2.Tok
 		return failed{err}
 	}
 	l := &live{flow: f}
-	t := cmp.Or(f.InitialToken, &oauth2.Token{})
 	l.under = &renewal{
 		flow:         f,
 		ctx:          context.WithoutCancel(ctx),
 		waitedFor:    l.waitedFor,
 		refreshToken: f.refreshToken,
-		refreshEnds:  refreshEnds(t),
+		refreshEnds:  refreshEnds(f.InitialToken),
 	}
-	l.current.Store(l.hold(t))
+	l.current.Store(l.hold(f.InitialToken))
 	return l
 }
 
@@ -566,22 +525,15 @@ func newClient(ctx context.Context, src oauth2.TokenSource) *http.Client {
 // so that a fleet that started together does not renew together.
 func (l *live) hold(t *oauth2.Token) *held {
 	life := lifetime(t)
-	early := life/100*15 + rand.N(life/100*15+1)
 	cached := *t
 	h := &held{
 		token:  *t,
-		cache:  oauth2.ReuseTokenSourceWithExpiry(&cached, l.under, early),
+		cached: &cached,
 		header: []string{t.Type() + " " + t.AccessToken},
 		since:  time.Now(),
 	}
-	switch {
-	case t.AccessToken == "": // stale from the start
-	case t.Expiry.IsZero():
-		h.staleAt = time.Unix(1<<40, 0) // never
-	default:
-		h.staleAt = t.Expiry.Round(0).Add(-early)
-	}
 	// The early expiry of a token is set on its way into a cache, and nowhere else.
+	h.cache = oauth2.ReuseTokenSourceWithExpiry(h.cached, l.under, life/100*15+rand.N(life/100*15+1))
 	oauth2.ReuseTokenSourceWithExpiry(&h.token, nil, min(life/10, 10*time.Second))
 	return h
 }
@@ -699,7 +651,7 @@ func (l *live) backOff(err error) {
 	}
 	l.delay = min(max(2*l.delay, first), most)
 	wait := l.delay - rand.N(l.delay/10)
-	if asked := retryAfter(err); asked > maxRetryAfter {
+	if asked := answerIn(err).retryAfter; asked > maxRetryAfter {
 		wait = maxRetryAfter - rand.N(maxRetryAfter/10)
 	} else if asked > wait {
 		wait = min(asked+rand.N(asked/10), maxRetryAfter)
@@ -771,11 +723,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if resp.Body != nil {
 		// Read, it frees its connection, which the renewal may need where their number is limited.
-		start, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+		buffered := bufio.NewReaderSize(resp.Body, 64<<10)
+		buffered.Peek(64 << 10)
 		resp.Body = struct {
 			io.Reader
 			io.Closer
-		}{io.MultiReader(bytes.NewReader(start), resp.Body), resp.Body}
+		}{buffered, resp.Body}
 	}
 	if h, err = src.get(req.Context()); err != nil {
 		return resp, nil
@@ -818,15 +771,12 @@ func ask(ctx context.Context, src oauth2.TokenSource) (*held, error) {
 	if src == nil {
 		return nil, errors.New("netoauth: Transport's Source is nil")
 	}
-	type answer struct {
-		token *oauth2.Token
-		err   error
-	}
-	answered := make(chan answer, 1)
+	var t *oauth2.Token
+	var err error
+	answered := make(chan struct{})
 	fetch := func() {
-		var a answer
-		defer func() { answered <- a }() // also when Token ends the goroutine
-		a.token, a.err = src.Token()
+		defer close(answered) // also when Token ends the goroutine
+		t, err = src.Token()
 	}
 	if ctx.Done() == nil {
 		fetch()
@@ -834,17 +784,17 @@ func ask(ctx context.Context, src oauth2.TokenSource) (*held, error) {
 		go fetch()
 	}
 	select {
-	case a := <-answered:
-		if a.err == nil && a.token == nil {
-			a.err = errors.New("netoauth: Transport's Source returned no token")
-		}
-		if a.err != nil {
-			return nil, a.err
-		}
-		return &held{header: []string{a.token.Type() + " " + a.token.AccessToken}}, nil
+	case <-answered:
 	case <-ctx.Done():
 		return nil, waitError(ctx)
 	}
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return nil, errors.New("netoauth: Transport's Source returned no token")
+	}
+	return &held{header: []string{t.Type() + " " + t.AccessToken}}, nil
 }
 
 // strayed reports whether req follows redirects and is not sure to be back at the first request's origin.
@@ -870,8 +820,5 @@ func sameOrigin(a, b *url.URL) bool {
 }
 
 func port(u *url.URL) string {
-	if p := u.Port(); p != "" || strings.EqualFold(u.Scheme, "https") {
-		return cmp.Or(p, "443")
-	}
-	return "80"
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)])
 }
