@@ -20,7 +20,7 @@ import (
 )
 
 // APIKey signs in with an API key, as its NETOSECRET holds it (see [ParseAPIKey]), and renews with the
-// refresh token while that lasts.
+// refresh token while that lasts. In the API's reference it is "via API Key", POST /api/v1/auth/token.
 type APIKey struct {
 	// URL is the API's base URL; "" means DefaultURL.
 	URL string
@@ -146,7 +146,8 @@ func (k *APIKey) flow() (*flow, error) {
 			return nil, err
 		}
 		body, _ := json.Marshal(map[string]string{"jwt": signed}) // which cannot fail
-		return f.post(ctx, "/api/v1/auth/token", "application/json", string(body), signed)
+		sent := append(strings.Split(signed, "."), signed)        // the middle part alone tells the AppKey
+		return f.post(ctx, "/api/v1/auth/token", "application/json", string(body), sent...)
 	}
 	f.login = func(ctx context.Context) (*oauth2.Token, error) {
 		t, err := login(ctx, time.Now())

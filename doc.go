@@ -42,9 +42,11 @@
 // # Errors
 //
 //   - [ErrRejected], with [errors.Is]: the API refused the credentials. A person must act.
-//   - [Error], with [errors.As]: the API answered with something else than a token. StatusCode, Name and
-//     Message are the API's words, and the text says what to do. [oauth2.RetrieveError] is found, too.
-//   - The context's error: the caller's own time was over; the exchange goes on for others.
+//   - [Error], with [errors.As]: the API answered with something else than a token. StatusCode is
+//     the answer's, Name and Message are the API's words, and the text says what to do. [oauth2.RetrieveError]
+//     is found, too.
+//   - The context's error, where the caller's own context is over: an exchange of a token source goes on for
+//     others. Where it is not over, [context.DeadlineExceeded] means that the API did not answer within 30 s.
 //   - Anything else: the network, or a credential that lacks something.
 //
 // # What never happens

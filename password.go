@@ -10,6 +10,7 @@ import (
 )
 
 // Password signs in with a user's name and password, and renews with the refresh token while that lasts.
+// In the API's reference it is "via User Credentials", POST /api/auth/bearer/token.
 type Password struct {
 	// URL is the API's base URL; "" means DefaultURL.
 	URL string

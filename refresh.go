@@ -13,7 +13,7 @@ import (
 )
 
 // Refresh signs in with a refresh token and no credentials to log in again: once that token is refused,
-// a person must get another.
+// a person must get another. In the API's reference it is "via Refresh Token", POST /api/auth/bearer/refresh.
 type Refresh struct {
 	// URL is the API's base URL; "" means DefaultURL.
 	URL string

@@ -37,7 +37,7 @@ var ErrRejected = errors.New("netoauth: credentials rejected")
 
 const (
 	maxAnswer       = 1 << 20          // bytes read of a token endpoint's answer
-	exchangeTimeout = 30 * time.Second // after which an exchange sends nothing, and hears nothing, any more
+	exchangeTimeout = 30 * time.Second // of an exchange's context, its tries included
 	maxTries        = 3                // at a passing fault, while somebody waits
 	maxRetryAfter   = 10 * time.Minute
 	forcedEvery     = 30 * time.Second // between renewals that a 401 forces
@@ -139,11 +139,11 @@ func (e *failure) Timeout() bool {
 
 // opaque is a cause that errors.Is and As can ask but nobody can print, not even with a verb that fmt does not
 // know: net/http quotes what a server sent, which may be our credentials.
-type opaque func() error
+type opaque struct{ cause func() error }
 
-func (opaque) Error() string          { return "the cause is not shown, it may quote credentials" }
-func (o opaque) Is(target error) bool { return errors.Is(o(), target) }
-func (o opaque) As(target any) bool   { return errors.As(o(), target) }
+func (*opaque) Error() string          { return "the cause is not shown, it may quote credentials" }
+func (o *opaque) Is(target error) bool { return errors.Is(o.cause(), target) }
+func (o *opaque) As(target any) bool   { return errors.As(o.cause(), target) }
 
 // passing reports whether the same exchange may succeed later: no connection, a broken answer,
 // or a status that says so (RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2, RFC 6585 section 4).
@@ -231,7 +231,7 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Content-Type", contentType)
 	client := *contextClient(ctx)
-	client.Transport = lastStop{baseOf(client.Transport)}
+	client.Transport = locationFilter{baseOf(client.Transport)}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 	start := time.Now().Round(0) // the wall clock's reading alone: a token ages while the machine sleeps
@@ -242,7 +242,8 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 			err = wrapper.Err
 		}
 		text := "netoauth: " + what + line(blot.Replace(err.Error())) + "; no answer, check the network and the URL"
-		return nil, &failure{text, opaque(func() error { return err })}
+		f.Logger.DebugContext(ctx, "netoauth: no answer", "flow", f.name, "err", text)
+		return nil, &failure{text, &opaque{func() error { return err }}}
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	resp.Body.Close()
@@ -251,7 +252,7 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 	e.serverTime, _ = http.ParseTime(resp.Header.Get("Date"))
 	e.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), e.serverTime)
 	if err != nil {
-		e.causes = append(e.causes, opaque(func() error { return err }))
+		e.causes = append(e.causes, &opaque{func() error { return err }})
 	}
 	fields := decode(answer)
 	text := func(field string) string { s, _ := fields[field].(string); return line(blot.Replace(s)) }
@@ -273,7 +274,7 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 	if t == nil {
 		e.Name = cmp.Or(text("name"), text("error"))
 		e.Message = cmp.Or(text("message"), text("error_description"))
-		retrieve := newRetrieveError(e, resp, blot)
+		retrieve := newRetrieveError(e, req, resp.Header, blot)
 		retrieve.ErrorCode, retrieve.ErrorDescription = text("error"), text("error_description")
 		e.causes = append(e.causes, retrieve)
 	}
@@ -291,6 +292,7 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 	default:
 		e.hint = f.hint
 	}
+	f.Logger.DebugContext(ctx, "netoauth: no token in the answer", "flow", f.name, "err", e)
 	return nil, e
 }
 
@@ -300,10 +302,10 @@ func contextClient(ctx context.Context) *http.Client {
 	return cmp.Or(c, http.DefaultClient)
 }
 
-// lastStop drops a Location that is not a URL: http.Client would fail on it before it asks CheckRedirect.
-type lastStop struct{ http.RoundTripper }
+// locationFilter drops a Location that is not a URL: http.Client would fail on it before it asks CheckRedirect.
+type locationFilter struct{ http.RoundTripper }
 
-func (t lastStop) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t locationFilter) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.RoundTripper.RoundTrip(req)
 	if resp != nil {
 		if _, err := resp.Location(); err != nil {
@@ -323,15 +325,15 @@ func baseOf(rt http.RoundTripper) http.RoundTripper {
 
 // newRetrieveError returns e as x/oauth2 has it. Its text and fields are made of what is known to be free of
 // credentials: the API's words as in e, and the response's header.
-func newRetrieveError(e *Error, resp *http.Response, blot *strings.Replacer) *oauth2.RetrieveError {
+func newRetrieveError(e *Error, req *http.Request, header http.Header, blot *strings.Replacer) *oauth2.RetrieveError {
 	r := &http.Response{
 		Status:     fmt.Sprintf("%d %s", e.StatusCode, http.StatusText(e.StatusCode)),
 		StatusCode: e.StatusCode,
 		Header:     make(http.Header),
 		Body:       http.NoBody,
-		Request:    &http.Request{Method: resp.Request.Method, URL: resp.Request.URL},
+		Request:    &http.Request{Method: req.Method, URL: req.URL},
 	}
-	for name, values := range resp.Header {
+	for name, values := range header {
 		for _, v := range values {
 			r.Header.Add(blot.Replace(name), blot.Replace(v))
 		}
@@ -455,7 +457,7 @@ type live struct {
 	retryAt  time.Time  // after a failed exchange: no other before this
 	forcedAt time.Time  // when a 401 last forced a renewal
 
-	firstDelay, delay time.Duration // of the failures in a row, before jitter
+	passingDelay, refusedDelay time.Duration // before jitter; 0 since the last success
 }
 
 // held is a token in hand, with x/oauth2's cache of it.
@@ -472,7 +474,7 @@ type held struct {
 // fresh reports whether it is not yet time to renew. The wall clock decides, because the monotonic one stands still
 // while a machine sleeps; but that one costs half as much to read, and will do for the next 10 ms.
 func (h *held) fresh() bool {
-	elapsed := time.Since(h.since)
+	elapsed := time.Since(h.since) // negative in a bubble of testing/synctest, for a source made outside
 	if 0 <= elapsed && elapsed < time.Duration(h.sure.Load()) {
 		return true
 	}
@@ -627,7 +629,7 @@ func (l *live) finish(x *exchange) {
 	l.underWay, l.err = nil, x.err
 	if x.held != nil {
 		l.current.Store(x.held)
-		l.firstDelay = 0
+		l.passingDelay, l.refusedDelay = 0, 0
 	} else {
 		l.backOff(x.err)
 	}
@@ -642,15 +644,12 @@ func (l *live) finish(x *exchange) {
 // backOff sets when the next exchange may start. The jitter takes up to a tenth off a wait of our own, and
 // adds as much to one that the API asked for, within the ten minutes that are the most it gets.
 func (l *live) backOff(err error) {
-	first, most := time.Second, 15*time.Second
+	delay, first, most := &l.passingDelay, time.Second, 15*time.Second
 	if !passing(err) {
-		first, most = 5*time.Second, 2*time.Minute
+		delay, first, most = &l.refusedDelay, 5*time.Second, 2*time.Minute
 	}
-	if l.firstDelay != first { // another kind of failure than the last
-		l.firstDelay, l.delay = first, 0
-	}
-	l.delay = min(max(2*l.delay, first), most)
-	wait := l.delay - rand.N(l.delay/10)
+	*delay = min(max(2**delay, first), most)
+	wait := *delay - rand.N(*delay/10)
 	if asked := answerIn(err).retryAfter; asked > maxRetryAfter {
 		wait = maxRetryAfter - rand.N(maxRetryAfter/10)
 	} else if asked > wait {
@@ -660,18 +659,19 @@ func (l *live) backOff(err error) {
 }
 
 // drop takes h, which the API answered with 401, out of use. It reports whether asking again can give
-// another token: not if h is still in use, no renewal is under way, and one was forced a moment ago.
+// another token: not if h is still in use and no renewal is under way or may start now, because one was
+// forced a moment ago or has failed.
 func (l *live) drop(h *held) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.current.Load() != h {
 		return true
 	}
-	if l.underWay == nil {
-		if time.Since(l.forcedAt) < forcedEvery {
+	if now := time.Now(); l.underWay == nil {
+		if now.Before(l.retryAt) || now.Sub(l.forcedAt) < forcedEvery {
 			return false
 		}
-		l.forcedAt = time.Now()
+		l.forcedAt = now
 	}
 	l.current.Store(l.hold(&oauth2.Token{}))
 	return true

@@ -232,7 +232,7 @@ func TestARefreshFallBackIsLoggedAtWarnWithoutASecret(t *testing.T) {
 			if code := s.get(t, client); code != 200 {
 				t.Errorf("status %d", code)
 			}
-			logged(t, "a refused refresh", s, warn, debug)
+			logged(t, "a refused refresh", s, debug, warn, debug)
 		}
 		if !strings.Contains(s.journal.String(), "refresh") {
 			t.Errorf("the log does not say what happened:\n%s", s.journal)
@@ -318,7 +318,7 @@ func TestAWrongClockIsLoggedAtWarnWithoutASecret(t *testing.T) {
 		if _, err := s.key.Token(s.ctx); err != nil {
 			t.Fatal(err)
 		}
-		logged(t, "a log-in with a wrong clock", s, warn, debug)
+		logged(t, "a log-in with a wrong clock", s, debug, warn, debug)
 	})
 }
 
@@ -340,7 +340,7 @@ func TestARefreshTokenThatIsRefusedForGoodIsLoggedAtWarnWithoutASecret(t *testin
 		if _, err := src.Token(); !errors.Is(err, netoauth.ErrRejected) {
 			t.Fatal(err)
 		}
-		logged(t, "a refused refresh", s, warn)
+		logged(t, "a refused refresh", s, debug, warn)
 	})
 }
 
