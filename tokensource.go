@@ -247,53 +247,67 @@ func (f *flow) post(ctx context.Context, path, contentType, body string, sent ..
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	resp.Body.Close()
-
-	e := &Error{StatusCode: resp.StatusCode, what: what}
-	e.serverTime, _ = http.ParseTime(resp.Header.Get("Date"))
-	e.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), e.serverTime)
-	if err != nil {
-		e.causes = append(e.causes, &opaque{func() error { return err }})
-	}
 	fields := decode(answer)
-	text := func(field string) string { s, _ := fields[field].(string); return line(blot.Replace(s)) }
-	var t *oauth2.Token
+	e := &Error{StatusCode: resp.StatusCode, what: what}
 	switch {
-	case resp.StatusCode/100 != 2:
-		if fields == nil {
-			e.reason = "the answer is not the API's error object"
-		}
 	case err != nil:
 		e.reason = "the answer was cut off: " + line(blot.Replace(err.Error()))
+		e.causes = append(e.causes, &opaque{func() error { return err }})
 	case len(answer) == maxAnswer:
 		e.reason = "the answer is 1 MiB or more"
 	case fields == nil:
 		e.reason = "the answer is not a JSON object"
-	default:
-		t, e.reason = newToken(fields, start)
-	}
-	if t == nil {
-		e.Name = cmp.Or(text("name"), text("error"))
-		e.Message = cmp.Or(text("message"), text("error_description"))
-		retrieve := newRetrieveError(e, req, resp.Header, blot)
-		retrieve.ErrorCode, retrieve.ErrorDescription = text("error"), text("error_description")
-		e.causes = append(e.causes, retrieve)
+	case e.StatusCode/100 == 2:
+		var t *oauth2.Token
+		if t, e.reason = newToken(fields, start); t != nil {
+			f.Logger.DebugContext(ctx, "netoauth: token issued", "flow", f.name, "endpoint", endpoint,
+				"expiry", t.Expiry, "took", time.Since(start))
+			return t, nil
+		}
 	}
 	switch {
-	case t != nil:
-		f.Logger.DebugContext(ctx, "netoauth: token issued", "flow", f.name, "endpoint", endpoint,
-			"expiry", t.Expiry, "took", time.Since(start))
-		return t, nil
-	case resp.StatusCode/100 == 2:
+	case e.StatusCode/100 == 2:
 		e.hint = "does a proxy answer in the API's place?"
-	case resp.StatusCode/100 == 3 || resp.StatusCode == http.StatusNotFound:
+	case e.StatusCode/100 == 3 || e.StatusCode == http.StatusNotFound:
 		e.hint = "check the URL; redirects are not followed, they would carry the credentials along"
 	case passing(e):
 		e.hint = "the fault may pass, try again later"
 	default:
 		e.hint = f.hint
 	}
+	e.quote(req, resp.Header, fields, blot)
 	f.Logger.DebugContext(ctx, "netoauth: no token in the answer", "flow", f.name, "err", e)
 	return nil, e
+}
+
+// quote takes over what the answer to req says, free of credentials, and adds e as x/oauth2 has it.
+func (e *Error) quote(req *http.Request, header http.Header, fields map[string]any, blot *strings.Replacer) {
+	e.serverTime, _ = http.ParseTime(header.Get("Date"))
+	e.retryAfter = parseRetryAfter(header.Get("Retry-After"), e.serverTime)
+	text := func(field string) string { s, _ := fields[field].(string); return line(blot.Replace(s)) }
+	e.Name = cmp.Or(text("name"), text("error"))
+	e.Message = cmp.Or(text("message"), text("error_description"))
+
+	r := &oauth2.RetrieveError{
+		Response: &http.Response{
+			Status:     fmt.Sprintf("%d %s", e.StatusCode, http.StatusText(e.StatusCode)),
+			StatusCode: e.StatusCode,
+			Header:     make(http.Header),
+			Body:       http.NoBody,
+			Request:    &http.Request{Method: req.Method, URL: req.URL},
+		},
+		ErrorCode:        text("error"),
+		ErrorDescription: text("error_description"),
+	}
+	for name, values := range header {
+		for _, v := range values {
+			r.Response.Header.Add(blot.Replace(name), blot.Replace(v))
+		}
+	}
+	if e.Name+e.Message != "" {
+		r.Body, _ = json.Marshal(e) // which cannot fail
+	}
+	e.causes = append(e.causes, r)
 }
 
 // contextClient returns the HTTP client in ctx, where x/oauth2 looks for it, too.
@@ -321,28 +335,6 @@ func baseOf(rt http.RoundTripper) http.RoundTripper {
 		return http.DefaultTransport
 	}
 	return rt
-}
-
-// newRetrieveError returns e as x/oauth2 has it. Its text and fields are made of what is known to be free of
-// credentials: the API's words as in e, and the response's header.
-func newRetrieveError(e *Error, req *http.Request, header http.Header, blot *strings.Replacer) *oauth2.RetrieveError {
-	r := &http.Response{
-		Status:     fmt.Sprintf("%d %s", e.StatusCode, http.StatusText(e.StatusCode)),
-		StatusCode: e.StatusCode,
-		Header:     make(http.Header),
-		Body:       http.NoBody,
-		Request:    &http.Request{Method: req.Method, URL: req.URL},
-	}
-	for name, values := range header {
-		for _, v := range values {
-			r.Header.Add(blot.Replace(name), blot.Replace(v))
-		}
-	}
-	var body []byte
-	if e.Name+e.Message != "" {
-		body, _ = json.Marshal(e) // which cannot fail
-	}
-	return &oauth2.RetrieveError{Response: r, Body: body}
 }
 
 // blotter replaces secrets, none of them "", by "[redacted]", also in the forms in which a server or net/http
