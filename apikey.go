@@ -22,7 +22,8 @@ import (
 // APIKey signs in with an API key, as its NETOSECRET holds it (see [ParseAPIKey]), and renews with the
 // refresh token while that lasts. In the API's reference it is "via API Key", POST /api/v1/auth/token.
 type APIKey struct {
-	// URL is the API's base URL; "" means DefaultURL.
+	// URL is the API's base URL; "" means DefaultURL. /api/v1 or /v1 at its end is dropped, any other path
+	// stays as a prefix. It must be https, unless its host is localhost or a loopback address.
 	URL string
 
 	// Shortname is the account or sub-account to sign in to, see [APIKey.Account].
@@ -37,9 +38,9 @@ type APIKey struct {
 	Options
 }
 
-// ParseAPIKey reads a NETOSECRET, the API key as the portal gives it out: base64, standard or URL-safe,
-// padded or not, with white space anywhere, of a JSON object. Its errors name what is missing or wrong, and
-// show no part of the key.
+// ParseAPIKey reads a NETOSECRET, the API key as the portal gives it out and the vendor documents it: base64 of a
+// JSON object with url, shortname, appname, sharedsecret and appkey. The base64 may be standard or URL-safe, padded
+// or not, with white space anywhere. Errors name what is missing or wrong, and show no part of the key.
 func ParseAPIKey(s string) (*APIKey, error) {
 	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.Join(strings.Fields(s), ""))
 	if s == "" {
@@ -114,7 +115,7 @@ func (k APIKey) Format(s fmt.State, _ rune) {
 
 // Token logs in, now: nothing is cached, and ctx bounds it.
 //
-// The HTTP client is the one in ctx, see [oauth2.HTTPClient].
+// The HTTP client is the one in ctx, see [oauth2.HTTPClient]. For the errors see [Error] and [ErrRejected].
 func (k *APIKey) Token(ctx context.Context) (*oauth2.Token, error) {
 	return once(ctx, k.flow)
 }
@@ -127,8 +128,8 @@ func (k *APIKey) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return newSource(ctx, k.flow)
 }
 
-// Client returns an HTTP client with a [Transport] over the transport of the client in ctx, and an
-// [APIKey.TokenSource].
+// Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a [Transport] over
+// its own transport and a token source as of [APIKey.TokenSource].
 func (k *APIKey) Client(ctx context.Context) *http.Client { return newClient(ctx, k.TokenSource(ctx)) }
 
 func (k *APIKey) flow() (*flow, error) {

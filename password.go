@@ -12,7 +12,8 @@ import (
 // Password signs in with a user's name and password, and renews with the refresh token while that lasts.
 // In the API's reference it is "via User Credentials", POST /api/auth/bearer/token.
 type Password struct {
-	// URL is the API's base URL; "" means DefaultURL.
+	// URL is the API's base URL; "" means DefaultURL. /api/v1 or /v1 at its end is dropped, any other path
+	// stays as a prefix. It must be https, unless its host is localhost or a loopback address.
 	URL string
 
 	// Username and Password are the user's, both required.
@@ -29,7 +30,7 @@ func (p Password) Format(s fmt.State, _ rune) {
 
 // Token logs in, now: nothing is cached, and ctx bounds it.
 //
-// The HTTP client is the one in ctx, see [oauth2.HTTPClient].
+// The HTTP client is the one in ctx, see [oauth2.HTTPClient]. For the errors see [Error] and [ErrRejected].
 func (p *Password) Token(ctx context.Context) (*oauth2.Token, error) {
 	return once(ctx, p.flow)
 }
@@ -42,8 +43,8 @@ func (p *Password) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return newSource(ctx, p.flow)
 }
 
-// Client returns an HTTP client with a [Transport] over the transport of the client in ctx, and a
-// [Password.TokenSource].
+// Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a [Transport] over
+// its own transport and a token source as of [Password.TokenSource].
 func (p *Password) Client(ctx context.Context) *http.Client {
 	return newClient(ctx, p.TokenSource(ctx))
 }

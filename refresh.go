@@ -15,7 +15,8 @@ import (
 // Refresh signs in with a refresh token and no credentials to log in again: once that token is refused,
 // a person must get another. In the API's reference it is "via Refresh Token", POST /api/auth/bearer/refresh.
 type Refresh struct {
-	// URL is the API's base URL; "" means DefaultURL.
+	// URL is the API's base URL; "" means DefaultURL. /api/v1 or /v1 at its end is dropped, any other path
+	// stays as a prefix. It must be https, unless its host is localhost or a loopback address.
 	URL string
 
 	// RefreshToken is exchanged first, unless InitialToken has one: that is newer.
@@ -30,7 +31,7 @@ func (r Refresh) Format(s fmt.State, _ rune) { io.WriteString(s, "netoauth.Refre
 // Token exchanges the refresh token, now: nothing is cached, and ctx bounds it. Where the API rotates refresh
 // tokens, the one in r is used up: the next is in the token and in OnToken.
 //
-// The HTTP client is the one in ctx, see [oauth2.HTTPClient].
+// The HTTP client is the one in ctx, see [oauth2.HTTPClient]. For the errors see [Error] and [ErrRejected].
 func (r *Refresh) Token(ctx context.Context) (*oauth2.Token, error) {
 	return once(ctx, r.flow)
 }
@@ -43,8 +44,8 @@ func (r *Refresh) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return newSource(ctx, r.flow)
 }
 
-// Client returns an HTTP client with a [Transport] over the transport of the client in ctx, and a
-// [Refresh.TokenSource].
+// Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a [Transport] over
+// its own transport and a token source as of [Refresh.TokenSource].
 func (r *Refresh) Client(ctx context.Context) *http.Client { return newClient(ctx, r.TokenSource(ctx)) }
 
 func (r *Refresh) flow() (*flow, error) {

@@ -64,7 +64,7 @@ type Options struct {
 // Format prints no field, whatever the verb: fmt would print InitialToken's tokens.
 func (Options) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 
-// Secret is a credential that prints, logs and marshals as "[redacted]"; string(s) is its value.
+// Secret is a credential that prints, logs and marshals as "[redacted]"; string(s) is its value, "" is none.
 // fmt and encoding/json do not ask a value in an unexported struct field or a map key for its methods,
 // so a Secret there is as bare as a string; the credential types of this package are safe by pointer
 // with %v, %+v and %#v even in an unexported field.
