@@ -420,7 +420,7 @@ func jwtLifetime(token string) time.Duration {
 	return seconds(claims.Exp - claims.Iat)
 }
 
-// lifetime returns how long t, which has an Expiry, was issued for, as far as t tells.
+// lifetime returns how long t was issued for, as far as t tells. Without an Expiry t has no end, whatever this says.
 func lifetime(t *oauth2.Token) time.Duration {
 	return max(0, cmp.Or(seconds(float64(t.ExpiresIn)), jwtLifetime(t.AccessToken), time.Until(t.Expiry)))
 }
@@ -674,8 +674,8 @@ func (l *live) drop(h *held) bool {
 //
 // With a token source of this package, the token goes to the origin of the credential's URL alone, a
 // request waits for a token no longer than its context lasts, and a 401 renews the token, at most once in
-// 30 s, and sends the request once more if it has no body or a GetBody. With any other source, each request gets a token
-// unless it follows a redirect to another origin.
+// 30 s, and sends the request once more if it has no body or a GetBody. With any other source, each request
+// gets a token unless it follows a redirect to another origin.
 type Transport struct {
 	// Source supplies the tokens. nil is an error.
 	Source oauth2.TokenSource

@@ -605,6 +605,19 @@ func TestUntilTheNextExchangeCallersGetTheLastErrorAtOnce(t *testing.T) {
 	})
 }
 
+func TestTheFirstSuccessEndsTheBackOffOfPassingFaults(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		src := w.key.TokenSource(w.ctx)
+		mustToken(t, src)
+		time.Sleep(256 * time.Second) // stale: one try each
+		w.Fail(3, netoauthtest.Status(503))
+		w.exchangesOver(src, 10*time.Second) // at 0, 1, 3 and, with success, 7 s
+		time.Sleep(256 * time.Second)
+		w.Fail(-1, netoauthtest.Status(503))
+		backsOff(t, w.exchangesOver(src, 6*time.Second), time.Second, 2*time.Second)
+	})
+}
+
 func TestTheFirstSuccessEndsTheBackOff(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		w.Fail(4, netoauthtest.Status(401))
