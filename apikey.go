@@ -1,7 +1,6 @@
 package netoauth
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -16,6 +15,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/netoauth/netoauth/internal/endpoint"
+	"github.com/netoauth/netoauth/internal/origin"
 	"golang.org/x/oauth2"
 )
 
@@ -35,6 +36,13 @@ type APIKey struct {
 	AppKey       Secret
 	SharedSecret Secret
 
+	// Reload returns the key anew, when the API refuses this one: for a shared secret that is regenerated while the
+	// program runs, as in a mounted file. It is asked once an exchange, within its 30 s. Only AppName, AppKey and
+	// SharedSecret count, so a sub-account's may return the parent's key; if they differ from those in use they are
+	// used from then on, and the log-in is tried again at once. nil without an error means nothing new, and its error
+	// joins the refusal. nil: the refusal stands.
+	Reload func(context.Context) (*APIKey, error) `json:"-"`
+
 	Options
 }
 
@@ -53,17 +61,19 @@ func ParseAPIKey(s string) (*APIKey, error) {
 	if err != nil {
 		return nil, errors.New("netoauth: NETOSECRET is not base64; paste all of it, and nothing else")
 	}
-	fields := decode(text)
-	if fields == nil || !utf8.Valid(text) { // in which encoding/json would replace what it cannot read
+	fields := endpoint.Object(text)
+	if fields == nil || !utf8.Valid(text) {
 		return nil, errors.New("netoauth: NETOSECRET does not hold a JSON object; paste all of it, and nothing else")
 	}
-	var missing, wrong []string
+	var missing, wrong, unreadable []string
 	field := func(name string) string {
 		v, ok := fields[name].(string)
 		if present := fields[name] != nil; present && !ok {
 			wrong = append(wrong, name)
 		} else if v == "" {
 			missing = append(missing, name)
+		} else if strings.ContainsRune(v, utf8.RuneError) { // which encoding/json puts where it cannot read
+			unreadable = append(unreadable, name)
 		}
 		return v
 	}
@@ -80,31 +90,42 @@ func ParseAPIKey(s string) (*APIKey, error) {
 	if wrong != nil {
 		return nil, fmt.Errorf("netoauth: in NETOSECRET, %s must be a string", strings.Join(wrong, ", "))
 	}
-	if _, err := parseURL(k.URL); err != nil {
+	if unreadable != nil {
+		return nil, fmt.Errorf("netoauth: in NETOSECRET, %s has a character that cannot be read; paste all of it, and nothing else",
+			strings.Join(unreadable, ", "))
+	}
+	base, err := origin.Parse(k.URL, "")
+	if err != nil {
 		return nil, fmt.Errorf("netoauth: NETOSECRET: %w", err)
 	}
+	k.URL = base.String()
 	return k, nil
 }
 
-// Netosecret returns the NETOSECRET of k, the inverse of [ParseAPIKey]: a secret in the clear. Options are
-// not part of it, and a URL of "" is written as DefaultURL.
+// Netosecret returns the NETOSECRET of k, the inverse of [ParseAPIKey]: a secret in the clear. Its url ends in
+// /api/v1, as the vendor's tools read it, and is DefaultURL's for a URL of ""; a URL that is not valid is written as
+// it is. Options and Reload are not part of it.
 func (k *APIKey) Netosecret() string {
+	address := k.URL
+	if base, err := origin.Parse(k.URL, DefaultURL); err == nil {
+		address = base.String() + "/api/v1"
+	}
 	text, _ := json.Marshal(map[string]string{ // which cannot fail
-		"url":          cmp.Or(k.URL, DefaultURL),
+		"url":          address,
 		"shortname":    k.Shortname,
 		"appname":      k.AppName,
 		"sharedsecret": string(k.SharedSecret),
 		"appkey":       string(k.AppKey),
 	})
-	return base64.RawStdEncoding.EncodeToString(text)
+	return base64.StdEncoding.EncodeToString(text)
 }
 
-// Account returns the same key for a sub-account, which a parent account's key reaches. The copy has no
-// InitialToken, which is for another account; OnToken it keeps, so one that stores tokens must tell them apart.
+// Account returns the same key for a sub-account, which a parent account's key reaches. Tokens belong to an account,
+// so the copy has no InitialToken, OnToken and Store: give it its own.
 func (k *APIKey) Account(shortname string) *APIKey {
 	sub := *k
 	sub.Shortname = shortname
-	sub.InitialToken = nil
+	sub.InitialToken, sub.OnToken, sub.Store = nil, nil, nil
 	return &sub
 }
 
@@ -125,7 +146,7 @@ func (k *APIKey) Token(ctx context.Context) (*oauth2.Token, error) {
 //
 // Most users will use [APIKey.Client] instead.
 func (k *APIKey) TokenSource(ctx context.Context) oauth2.TokenSource {
-	return newSource(ctx, k.flow)
+	return newTokenSource(ctx, k.flow)
 }
 
 // Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a [Transport] over
@@ -134,42 +155,67 @@ func (k *APIKey) Client(ctx context.Context) *http.Client { return newClient(ctx
 
 func (k *APIKey) flow() (*flow, error) {
 	key := *k
-	f, err := newFlow("API key", k.URL, k.Options, "Shortname", k.Shortname, "AppName", k.AppName,
+	f, err := newFlow("API key", k.Shortname, k.URL, k.Options, "Shortname", k.Shortname, "AppName", k.AppName,
 		"AppKey", string(k.AppKey), "SharedSecret", string(k.SharedSecret))
 	if err != nil {
 		return nil, err
 	}
-	f.hint = "check that the NETOSECRET is current; a new shared secret ends the old one at once"
 	f.secrets = []string{string(k.AppKey), string(k.SharedSecret)}
-	login := func(ctx context.Context, now time.Time) (*oauth2.Token, error) {
-		signed, err := key.requestToken(now)
-		if err != nil {
-			return nil, err
-		}
-		body, _ := json.Marshal(map[string]string{"jwt": signed}) // which cannot fail
-		sent := append(strings.Split(signed, "."), signed)        // the middle part alone tells the AppKey
-		return f.post(ctx, "/api/v1/auth/token", "application/json", string(body), sent...)
-	}
 	f.login = func(ctx context.Context) (*oauth2.Token, error) {
-		t, err := login(ctx, time.Now())
+		t, err := key.logIn(ctx, f, time.Now())
 		if off := clockError(err); off != 0 {
-			f.Logger.WarnContext(ctx, "netoauth: log-in refused, signing again with the server's time", "clock_off_by", off)
-			t, err = login(ctx, time.Now().Add(off))
+			f.Logger.WarnContext(ctx, "netoauth: log-in refused, signing again with the server's time",
+				f.attrs("clock_off_by", off.String())...)
+			t, err = key.logIn(ctx, f, time.Now().Add(off))
 		}
 		return t, err
 	}
+	if k.Reload != nil {
+		f.reload = func(ctx context.Context) (bool, error) { return key.reload(ctx, f) }
+	}
 	return f, nil
+}
+
+// logIn exchanges a request token that is signed at now.
+func (k *APIKey) logIn(ctx context.Context, f *flow, now time.Time) (*oauth2.Token, error) {
+	signed, err := k.requestToken(now)
+	if err != nil {
+		return nil, err
+	}
+	body, _ := json.Marshal(map[string]string{"jwt": signed}) // which cannot fail
+	hint := fmt.Sprintf("check that the NETOSECRET is current (a new shared secret ends the old one at once) and reaches "+
+		"the account %.100q; an IP allow list of the account can be the cause, too", k.Shortname)
+	sent := append(strings.Split(signed, "."), signed) // the middle part alone tells the AppKey
+	return f.post(ctx, "/api/v1/auth/token", endpoint.JSON, string(body), hint, sent...)
+}
+
+// reload takes over what Reload returns, and reports whether that is something new.
+func (k *APIKey) reload(ctx context.Context, f *flow) (changed bool, err error) {
+	next, err := k.Reload(ctx)
+	switch {
+	case err != nil || next == nil:
+		return false, err
+	case next.AppName == "" || next.AppKey == "" || next.SharedSecret == "":
+		return false, errors.New("what it returned lacks AppName, AppKey or SharedSecret")
+	case next.AppName == k.AppName && next.AppKey == k.AppKey && next.SharedSecret == k.SharedSecret:
+		return false, nil
+	}
+	k.AppName, k.AppKey, k.SharedSecret = next.AppName, next.AppKey, next.SharedSecret
+	f.secrets = append(f.secrets, string(k.AppKey), string(k.SharedSecret))
+	return true, nil
 }
 
 // clockError returns how far the server's clock is ahead of ours, where that can be why a log-in was
 // refused: over 30 s, by the answer's Date. Otherwise 0.
 func clockError(err error) time.Duration {
-	e := answerIn(err)
-	off := time.Until(e.serverTime)
-	if !errors.Is(e, ErrRejected) || e.serverTime.IsZero() || off.Abs() <= 30*time.Second {
+	e, answered := errors.AsType[*Error](err)
+	if !answered || !errors.Is(e, ErrRejected) || e.date.IsZero() {
 		return 0
 	}
-	return off
+	if off := time.Until(e.date); off.Abs() > maxClockError {
+		return off
+	}
+	return 0
 }
 
 // requestToken returns the JWT that the API exchanges for tokens: an HS256 JWS over the key's claims.

@@ -2,10 +2,12 @@ package netoauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 
+	"github.com/netoauth/netoauth/internal/endpoint"
 	"golang.org/x/oauth2"
 )
 
@@ -19,6 +21,12 @@ type Password struct {
 	// Username and Password are the user's, both required.
 	Username string
 	Password Secret
+
+	// Reload returns the user's credentials anew, when the API refuses these: for a password that is changed while
+	// the program runs. It is asked once an exchange, within its 30 s. Only Username and Password count; if they
+	// differ from those in use they are used from then on, and the log-in is tried again at once. nil without an
+	// error means nothing new, and its error joins the refusal. nil: the refusal stands.
+	Reload func(context.Context) (*Password, error) `json:"-"`
 
 	Options
 }
@@ -40,7 +48,7 @@ func (p *Password) Token(ctx context.Context) (*oauth2.Token, error) {
 //
 // Most users will use [Password.Client] instead.
 func (p *Password) TokenSource(ctx context.Context) oauth2.TokenSource {
-	return newSource(ctx, p.flow)
+	return newTokenSource(ctx, p.flow)
 }
 
 // Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a [Transport] over
@@ -50,16 +58,35 @@ func (p *Password) Client(ctx context.Context) *http.Client {
 }
 
 func (p *Password) flow() (*flow, error) {
-	username, password := p.Username, string(p.Password)
-	f, err := newFlow("password", p.URL, p.Options, "Username", username, "Password", password)
+	username, password, reload := p.Username, string(p.Password), p.Reload
+	f, err := newFlow("password", username, p.URL, p.Options, "Username", username, "Password", password)
 	if err != nil {
 		return nil, err
 	}
-	f.hint = "check the user name and the password"
 	f.secrets = []string{password}
 	f.login = func(ctx context.Context) (*oauth2.Token, error) {
 		form := url.Values{"username": {username}, "password": {password}}
-		return f.post(ctx, "/api/auth/bearer/token", formType, form.Encode())
+		return f.post(ctx, "/api/auth/bearer/token", endpoint.Form, form.Encode(), "check the user name and the "+
+			"password; multi-factor log-in or an IP allow list of the account can be the cause, too")
+	}
+	if reload == nil {
+		return f, nil
+	}
+	f.reload = func(ctx context.Context) (bool, error) {
+		next, err := reload(ctx)
+		switch {
+		case err != nil || next == nil:
+			return false, err
+		case next.Username == "" || next.Password == "":
+			return false, errors.New("what it returned lacks Username or Password")
+		case next.Username == username && string(next.Password) == password:
+			return false, nil
+		}
+		username, password = next.Username, string(next.Password)
+		account := username
+		f.account.Store(&account)
+		f.secrets = append(f.secrets, password)
+		return true, nil
 	}
 	return f, nil
 }

@@ -1,14 +1,19 @@
 package netoauth
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
+	"github.com/netoauth/netoauth/internal/endpoint"
+	"github.com/netoauth/netoauth/internal/redact"
 	"golang.org/x/oauth2"
 )
 
@@ -19,7 +24,8 @@ type Refresh struct {
 	// stays as a prefix. It must be https, unless its host is localhost or a loopback address.
 	URL string
 
-	// RefreshToken is exchanged first, unless InitialToken has one: that is newer.
+	// RefreshToken is exchanged first, unless the Store or InitialToken has one: that is newer. Where that one is
+	// refused, RefreshToken is tried once. "" is an error without either.
 	RefreshToken Secret
 
 	Options
@@ -29,7 +35,8 @@ type Refresh struct {
 func (r Refresh) Format(s fmt.State, _ rune) { io.WriteString(s, "netoauth.Refresh{"+redacted+"}") }
 
 // Token exchanges the refresh token, now: nothing is cached, and ctx bounds it. Where the API rotates refresh
-// tokens, the one in r is used up: the next is in the token and in OnToken.
+// tokens, the one in r is used up: the next is in the token, in OnToken, and in the Store, whose refresh token is
+// the one that is exchanged.
 //
 // The HTTP client is the one in ctx, see [oauth2.HTTPClient]. For the errors see [Error] and [ErrRejected].
 func (r *Refresh) Token(ctx context.Context) (*oauth2.Token, error) {
@@ -41,7 +48,7 @@ func (r *Refresh) Token(ctx context.Context) (*oauth2.Token, error) {
 //
 // Most users will use [Refresh.Client] instead.
 func (r *Refresh) TokenSource(ctx context.Context) oauth2.TokenSource {
-	return newSource(ctx, r.flow)
+	return newTokenSource(ctx, r.flow)
 }
 
 // Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a [Transport] over
@@ -50,39 +57,50 @@ func (r *Refresh) Client(ctx context.Context) *http.Client { return newClient(ct
 
 func (r *Refresh) flow() (*flow, error) {
 	token := string(r.RefreshToken)
-	if r.InitialToken != nil && r.InitialToken.RefreshToken != "" {
+	if token == "" && r.InitialToken != nil {
 		token = r.InitialToken.RefreshToken
 	}
-	f, err := newFlow("refresh token", r.URL, r.Options, "RefreshToken", token)
+	required := []string{"RefreshToken", token}
+	if r.Store != nil {
+		required = nil
+	}
+	f, err := newFlow("refresh token", "", r.URL, r.Options, required...)
 	if err != nil {
 		return nil, err
 	}
-	f.hint = "log in again for a new refresh token"
-	f.refreshToken = token
+	f.refreshToken = string(r.RefreshToken)
 	return f, nil
 }
 
-// refresh exchanges a refresh token. An answer without another keeps it in use (RFC 6749 section 6).
-func (f *flow) refresh(ctx context.Context, token string) (*oauth2.Token, error) {
-	t, err := f.post(ctx, "/api/auth/bearer/refresh", formType, url.Values{"refresh_token": {token}}.Encode(), token)
-	if err == nil && t.RefreshToken == "" {
-		t.RefreshToken = token
-	}
-	return t, err
+// exchanger is the raw token source under x/oauth2's cache: each call of Token is one exchange, unless another
+// program that shares the Store has made it. It refreshes while that works, and else logs in. Not safe for
+// concurrent use: the live source lets one goroutine in at a time.
+type exchanger struct {
+	*flow
+	ctx     context.Context
+	waiting atomic.Int32 // callers who wait for the exchange
+	forced  atomic.Bool  // the API is to be asked, whatever the Store has
+
+	token        *cachedToken // the newest, issued or taken over
+	refreshToken string       // to use next; "": none
+	refreshEnd   time.Time    // of refreshToken; zero: unknown
+	spare        string       // Refresh's own, to try where the stored one is refused; "": none
+	seen         string       // the identity of the token that the Store had last
+
+	failed   bool // the exchange before this one did
+	faulted  bool // it met a transient fault with the refresh token
+	reloaded bool // this exchange has asked Reload
+	last     *Exchange
 }
 
-const formType = "application/x-www-form-urlencoded"
-
-// renewal is the token source under x/oauth2's cache: each Token call is one exchange. It refreshes while
-// that works, else logs in. Not safe for concurrent use, like the source under oauth2.Config: the cache
-// lets one goroutine in at a time.
-type renewal struct {
-	*flow
-	ctx       context.Context
-	waitedFor func() bool // whether an error would reach a caller now
-
-	refreshToken string    // "": none
-	refreshEnds  time.Time // zero: unknown
+// newExchanger returns the raw source of f, whose exchanges ctx bounds.
+func newExchanger(ctx context.Context, f *flow) *exchanger {
+	x := &exchanger{flow: f, ctx: ctx, token: new(cachedToken), refreshToken: f.refreshToken, spare: f.refreshToken}
+	if x.Store == nil {
+		x.token = newCachedToken(x.InitialToken)
+		x.adopt(x.InitialToken)
+	}
+	return x
 }
 
 // once performs a single exchange: the log-in, or the refresh where there is none.
@@ -91,59 +109,266 @@ func once(ctx context.Context, credential func() (*flow, error)) (*oauth2.Token,
 	if err != nil {
 		return nil, err
 	}
-	r := &renewal{flow: f, ctx: ctx, waitedFor: func() bool { return false }}
-	if f.login == nil {
-		r.refreshToken = f.refreshToken
+	if f.login != nil {
+		f.Store, f.InitialToken = nil, new(oauth2.Token)
 	}
-	return r.Token()
+	x := newExchanger(ctx, f)
+	x.forced.Store(true)
+	_, err = x.Token()
+	x.report(0)
+	if err != nil {
+		return nil, err
+	}
+	return &x.token.token, nil
 }
 
-// Token performs one exchange, with more tries at a passing fault while somebody waits for it.
-func (r *renewal) Token() (*oauth2.Token, error) {
-	ctx, cancel := context.WithTimeout(r.ctx, exchangeTimeout)
+// Token performs one exchange, and tells OnToken. The token is for the cache: it expires at its renewal point.
+func (x *exchanger) Token() (*oauth2.Token, error) {
+	start := time.Now()
+	exchanged, err := x.transact()
+	x.failed = err != nil
+	if !exchanged {
+		return x.token.untilRenewal(), nil
+	}
+	x.last = &Exchange{Flow: x.name, Account: *x.account.Load(), Err: err}
+	if err == nil {
+		x.last.Expiry = x.token.token.Expiry
+		if x.OnToken != nil {
+			issued := x.token.token
+			x.OnToken(&issued)
+		}
+	}
+	x.last.Took = time.Since(start)
+	if err != nil {
+		return nil, err
+	}
+	return x.token.untilRenewal(), nil
+}
+
+// report tells OnExchange and the Logger of the exchange that Token has made, if any. The next may be after retryIn.
+func (x *exchanger) report(retryIn time.Duration) {
+	e := x.last
+	if e == nil {
+		return
+	}
+	x.last = nil
+	e.RetryIn = retryIn
+	if x.OnExchange != nil {
+		x.OnExchange(*e)
+	}
+	attrs := x.attrs("endpoint", x.endpoint, "took", e.Took.String())
+	if e.Err != nil {
+		x.Logger.WarnContext(x.ctx, "netoauth: no token issued", append(attrs, "err", e.Err, "retry_in", retryIn.String())...)
+		return
+	}
+	x.Logger.DebugContext(x.ctx, "netoauth: token issued", append(attrs, "expiry", e.Expiry)...)
+}
+
+func (x *exchanger) warn(message string, err error) {
+	x.Logger.WarnContext(x.ctx, "netoauth: "+message, x.attrs("err", err)...)
+}
+
+// safe returns an error of the program's own Store or Reload with a text that quotes no credential.
+func (x *exchanger) safe(err error) error {
+	t := x.token.token
+	secrets := append([]string{t.AccessToken, t.RefreshToken, x.refreshToken, x.spare}, x.secrets...)
+	return redact.Error(redact.New(secrets...).Cause(err), err)
+}
+
+// load returns the token that the Store has, where it is news and no 401 forces an exchange; else nil. Where the
+// Store has none, InitialToken is what a program without a token starts from.
+func (x *exchanger) load() *cachedToken {
+	if x.Store == nil || x.forced.Load() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(x.ctx, storeTimeout)
 	defer cancel()
-	wanted := func() bool { return ctx.Err() == nil && r.waitedFor() }
+	stored, err := x.Store.Load(ctx)
+	if err != nil {
+		x.Logger.DebugContext(x.ctx, "netoauth: the Store could not be read", x.attrs("err", x.safe(err))...)
+		stored = nil
+	}
+	return x.notice(stored)
+}
+
+// notice looks at what the Store has, and returns it where another program has put it there since the last look.
+// Then its refresh token is the one to use; else that is the one in hand, which the Store may lack because it could
+// not be written.
+func (x *exchanger) notice(stored *oauth2.Token) *cachedToken {
+	if stored == nil && x.token.token.AccessToken == "" {
+		stored = x.InitialToken
+	}
+	if stored == nil {
+		return nil
+	}
+	before := x.seen
+	x.seen = identity(stored)
+	if x.seen == before || x.seen == identity(&x.token.token) {
+		return nil
+	}
+	x.adopt(stored)
+	return newCachedToken(stored)
+}
+
+func identity(t *oauth2.Token) string { return t.AccessToken + " " + t.RefreshToken }
+
+// adopt makes the refresh token of t, if any, the one to use.
+func (x *exchanger) adopt(t *oauth2.Token) {
+	if t.RefreshToken != "" {
+		x.refreshToken, x.refreshEnd = t.RefreshToken, endpoint.RefreshEnd(t)
+	}
+}
+
+// takeOver takes a stored token into the hand, in the place of an exchange.
+func (x *exchanger) takeOver(stored *cachedToken) {
+	x.token = stored
+	x.Logger.DebugContext(x.ctx, "netoauth: token taken over from the Store", x.attrs("expiry", stored.token.Expiry)...)
+}
+
+// transact gets the next token into x.token and, where there is a Store, into that, in one Update. It reports
+// whether there was an exchange: there is none where another program has renewed the token in the meantime.
+func (x *exchanger) transact() (exchanged bool, err error) {
+	if x.Store == nil {
+		return true, x.exchange(true)
+	}
+	ctx, cancel := context.WithCancel(x.ctx)
+	defer cancel()
+	timer := time.AfterFunc(storeTimeout, cancel)
+	defer timer.Stop()
+	called := false
+	failure := x.Store.Update(ctx, func(stored *oauth2.Token) (*oauth2.Token, error) {
+		if called || !timer.Stop() {
+			return nil, errors.New("netoauth: Store's Update called its function too late, or twice")
+		}
+		called = true
+		defer timer.Reset(storeTimeout)
+		if news := x.notice(stored); news != nil && news.fresh(time.Now()) && !x.forced.Load() {
+			x.takeOver(news)
+			return nil, nil
+		}
+		exchanged = true
+		if err = x.exchange(true); err != nil {
+			return nil, err
+		}
+		issued := x.token.token
+		return &issued, nil
+	})
+	if !called {
+		return true, x.withoutStore(failure)
+	}
+	if exchanged && err == nil && failure != nil {
+		x.warn("the new token could not be stored", x.safe(failure))
+	}
+	return exchanged, err
+}
+
+// withoutStore is the exchange where the Store's Update has failed before it called its function.
+func (x *exchanger) withoutStore(failure error) error {
+	failure = cmp.Or(failure, errors.New("its Update did not call its function"))
+	if x.login != nil {
+		x.warn("the Store cannot be used, logging in", x.safe(failure))
+		return x.exchange(false)
+	}
+	return redact.Error(fmt.Sprintf("netoauth: %s: the Store cannot be used, so the refresh token was left unused: %v",
+		x.name, x.safe(failure)), failure)
+}
+
+// exchange gets a token from the API into x.token, with more tries at a transient fault while somebody waits for it,
+// unless the exchange before this one failed. With refresh it may use the refresh token.
+func (x *exchanger) exchange(refresh bool) error {
+	ctx, cancel := context.WithTimeout(x.ctx, exchangeTimeout)
+	defer cancel()
+	if x.faulted && x.login != nil {
+		refresh = false
+	}
+	x.faulted, x.reloaded = false, false
+	wanted := func() bool { return ctx.Err() == nil && x.waiting.Load() > 0 }
 	for try := 1; ; try++ {
-		t, err := r.try(ctx)
+		t, err := x.try(ctx, refresh)
 		if err == nil {
-			if ends := refreshEnds(t); t.RefreshToken != r.refreshToken || !ends.IsZero() {
-				r.refreshToken, r.refreshEnds = t.RefreshToken, ends
-			}
-			if r.OnToken != nil {
-				issued := *t
-				r.OnToken(&issued)
-			}
-			return t, nil
+			x.issued(t)
+			return nil
 		}
-		if try == maxTries || !passing(err) || answerIn(err).retryAfter > 0 || !wanted() {
-			return nil, err
+		if try == maxTries || x.failed || !transient(err) || retryAfter(err) > 0 || !wanted() {
+			return err
 		}
-		time.Sleep(400*time.Millisecond + rand.N(400*time.Millisecond))
+		time.Sleep(minPause + rand.N(maxPause-minPause))
 		if !wanted() {
-			return nil, err
+			return err
 		}
 	}
 }
 
-func (r *renewal) try(ctx context.Context) (*oauth2.Token, error) {
-	ended := !r.refreshEnds.IsZero() && time.Now().After(r.refreshEnds)
-	if r.refreshToken != "" && (r.login == nil || !ended) {
-		t, err := r.refresh(ctx, r.refreshToken)
-		if err == nil || r.login == nil || passing(err) {
+// issued takes a new token into the hand.
+func (x *exchanger) issued(t *oauth2.Token) {
+	if end := endpoint.RefreshEnd(t); t.RefreshToken != x.refreshToken || !end.IsZero() {
+		x.refreshToken, x.refreshEnd = t.RefreshToken, end
+	}
+	x.token = newCachedToken(t)
+}
+
+// try refreshes while that works, and else logs in.
+func (x *exchanger) try(ctx context.Context, refresh bool) (*oauth2.Token, error) {
+	ended := !x.refreshEnd.IsZero() && time.Now().After(x.refreshEnd)
+	if refresh && x.refreshToken != "" && (x.login == nil || !ended) {
+		t, err := x.refresh(ctx)
+		if err == nil || transient(err) {
+			x.faulted = err != nil
 			return t, err
 		}
-		r.Logger.WarnContext(ctx, "netoauth: refresh token refused, logging in", "flow", r.name, "err", err)
-		r.refreshToken = ""
+		if x.login == nil {
+			return x.refreshSpare(ctx, err)
+		}
+		x.warn("refresh token refused, logging in", err)
+		x.refreshToken = ""
 	}
-	return r.login(ctx)
+	if x.login == nil {
+		return nil, errors.New("netoauth: " + x.name + ": there is none, neither in RefreshToken nor in the Store")
+	}
+	return x.logIn(ctx)
 }
 
-// refreshEnds returns when the refresh token of t ends: refresh_expires_in after the issue of t. Zero: unknown, as
-// the API has it where that field is 0 or absent.
-func refreshEnds(t *oauth2.Token) time.Time {
-	life := seconds(t.Extra("refresh_expires_in"))
-	if life == 0 || t.Expiry.IsZero() {
-		return time.Time{}
+// refresh exchanges the refresh token. An answer without another keeps it in use (RFC 6749 section 6).
+func (x *exchanger) refresh(ctx context.Context) (*oauth2.Token, error) {
+	token, hint := x.refreshToken, "logging in follows"
+	if x.login == nil {
+		hint = "log in again for a new refresh token"
 	}
-	return t.Expiry.Add(life - lifetime(t))
+	body := url.Values{"refresh_token": {token}}.Encode()
+	t, err := x.post(ctx, "/api/auth/bearer/refresh", endpoint.Form, body, hint, token)
+	if token == x.spare && (err == nil || !transient(err)) {
+		x.spare = "" // used up or refused
+	}
+	if err == nil && t.RefreshToken == "" {
+		t.RefreshToken = token
+	}
+	return t, err
+}
+
+// refreshSpare tries Refresh's own refresh token, once, where a stored one was refused with err.
+func (x *exchanger) refreshSpare(ctx context.Context, err error) (*oauth2.Token, error) {
+	if x.spare == "" {
+		return nil, err
+	}
+	x.warn("stored refresh token refused, trying RefreshToken", err)
+	x.refreshToken, x.refreshEnd = x.spare, time.Time{}
+	return x.refresh(ctx)
+}
+
+// logIn logs in, and where that is refused asks Reload, once an exchange, and logs in with what is new.
+func (x *exchanger) logIn(ctx context.Context) (*oauth2.Token, error) {
+	t, err := x.login(ctx)
+	if !errors.Is(err, ErrRejected) || x.reload == nil || x.reloaded {
+		return t, err
+	}
+	x.reloaded = true
+	changed, failure := x.reload(ctx)
+	if failure != nil {
+		return nil, redact.Error(fmt.Sprintf("%v; and Reload failed: %v", err, x.safe(failure)), errors.Join(err, failure))
+	}
+	if !changed {
+		return t, err
+	}
+	x.warn("log-in refused, trying again with what Reload has returned", err)
+	return x.login(ctx)
 }

@@ -1,73 +1,124 @@
 package netoauth
 
 import (
-	"bufio"
+	"bytes"
 	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"io"
 	"log/slog"
 	"maps"
-	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode"
 
+	"github.com/netoauth/netoauth/internal/endpoint"
+	"github.com/netoauth/netoauth/internal/origin"
+	"github.com/netoauth/netoauth/internal/redact"
 	"golang.org/x/oauth2"
 )
 
 // DefaultURL is the API's base URL, used where a credential's URL is "".
 const DefaultURL = "https://api.netography.com"
 
-// ErrRejected is found, with [errors.Is], in the error of an exchange whose credentials the API
-// refused for good: a 4xx status other than 408, 425 and 429. A person must act; trying again does not help.
-var ErrRejected = errors.New("netoauth: credentials rejected")
-
+// The policy of the token sources, every number of it.
 const (
-	maxAnswer       = 1 << 20          // bytes read of a token endpoint's answer
-	exchangeTimeout = 30 * time.Second // of an exchange's context, its tries included
-	maxTries        = 3                // at a passing fault, while somebody waits
-	maxRetryAfter   = 10 * time.Minute
-	forcedEvery     = 30 * time.Second // between renewals that a 401 forces
-	redacted        = "[redacted]"
+	// A token is renewed at a random point between these parts of its lifetime, so that a fleet that started
+	// together does not renew together.
+	renewFrom, renewTo = 70, 85 // percent
+
+	// It serves until its end less a margin, for the way to the API and clocks that differ: a tenth of its
+	// lifetime, within these bounds. The lower one holds while renewals meet transient faults.
+	minMargin, maxMargin = time.Second, 10 * time.Second
+
+	exchangeTimeout = 30 * time.Second // for an exchange, all its tries included
+	storeTimeout    = 20 * time.Second // for what a Store does before an exchange, and again after it
+	firstUseTimeout = 5 * time.Second  // for the renewal of a stored token, before it is used as it is
+	maxClockError   = 30 * time.Second // by the server's clock; beyond it a refused request token is signed anew
+
+	maxTries           = 3 // of an exchange that somebody waits for, at a transient fault
+	minPause, maxPause = 400 * time.Millisecond, 800 * time.Millisecond
+
+	// After a failed exchange the next one waits, doubling from the first to the last of these.
+	firstTransient, lastTransient = time.Second, 15 * time.Second
+	firstRefused, lastRefused     = 5 * time.Second, 2 * time.Minute
+	maxRetryAfter                 = 10 * time.Minute
+	maxRetryAfterJitter           = 15 * time.Second
+
+	forcedEvery = 30 * time.Second // between renewals that a 401 forces
+	keepTimeout = time.Second      // for the body of a 401, which a renewal waits for
+	maxKept     = 64 << 10         // bytes of that body
 )
 
 // Options are the settings that all flows share. The zero value is ready to use.
+//
+// The functions among them are called by the exchange, which waits for them: they must not use the token source,
+// nor Wait for it, and a panic in one ends the program. For one token source the calls come one at a time and in
+// order.
 type Options struct {
-	// InitialToken is a stored token to start from, as in oauth2.ReuseTokenSource(t, src): it serves
-	// until it expires, and its refresh token, if any, is used before a log-in. nil: none.
-	// Only TokenSource and Client use it; [Refresh] takes its refresh token in Token, too.
+	// InitialToken is a token to start from, as in oauth2.ReuseTokenSource(t, src): for a program that was given
+	// one. It serves until it expires, and its refresh token, if any, is used before a log-in. Only TokenSource and
+	// Client use it; [Refresh] takes its refresh token in Token, too. Where there is a Store, it counts only if that
+	// has no token. nil: none.
 	InitialToken *oauth2.Token `json:"-"`
 
-	// OnToken is called with every newly issued token before anyone uses it: the place to store a
-	// rotated refresh token. For one token source the calls come one at a time and in order. The
-	// exchange waits for it, so it must not ask the same token source for a token. nil: not called.
+	// OnToken is called with every newly issued token before anyone uses it: for a program that must know it.
+	// To keep tokens from run to run use Store, which other programs may share. nil: not called.
 	OnToken func(*oauth2.Token) `json:"-"`
 
-	// Logger gets a Debug record for each exchange and a Warn for a failed renewal or a fall-back,
-	// never a secret or a token. Like OnToken, it must not use the token source. nil: silent.
+	// Store keeps the session, where it is to outlive the program or several programs share it; package tokenfile
+	// has one in a file. nil: the session ends with the program.
+	Store Store `json:"-"`
+
+	// OnExchange is called with what each exchange came to, before anyone gets its result: for metrics and alerts.
+	// nil: not called.
+	OnExchange func(Exchange) `json:"-"`
+
+	// Logger gets one record for each exchange, Debug where it issued a token and Warn where it did not, a Warn for
+	// each fall-back, and a Debug record for a token taken over from the Store and for a request that gets no token
+	// because it goes to another origin. The attributes are flow, account, endpoint, took, expiry, err and retry_in,
+	// as in [Exchange], with durations as text; origin; and clock_off_by, how far the server's clock is ahead. The
+	// messages may change. No secret and no token is in a record. nil: silent.
 	Logger *slog.Logger `json:"-"`
 }
 
 // Format prints no field, whatever the verb: fmt would print InitialToken's tokens.
 func (Options) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 
+// Store keeps a session's token for later runs and for other programs. Its methods are called by exchanges, and
+// must not use the token source. Package tokenfile has a Store in a file; one in a database is a row and its lock.
+type Store interface {
+	// Load returns the stored token, nil if there is none. It does not wait for an Update.
+	Load(ctx context.Context) (*oauth2.Token, error)
+
+	// Update calls f at most once with the stored token, nil if there is none. It stores what f returns, unless that
+	// is nil or f fails, and returns f's error as it is. From before the one to after the other it keeps out every
+	// other Update of the session, in this program and in others. f talks to the API: an optimistic transaction
+	// must lock first, not call f again. ctx ends after 20 s unless f has been called by then, and 20 s after f.
+	Update(ctx context.Context, f func(stored *oauth2.Token) (*oauth2.Token, error)) error
+}
+
+// Exchange is one attempt to get a token from the API, with all its tries, the fall-back to a log-in, the second
+// signature and Reload. Taking over a stored token is none.
+type Exchange struct {
+	Flow    string        // "API key", "password" or "refresh token"
+	Account string        // the API key's Shortname, the password's Username; "" with a refresh token
+	Took    time.Duration // all of it, waiting for a Store included
+	Expiry  time.Time     // of the token it issued; zero: none, or one without an end
+	Err     error         // nil: a token was issued
+	RetryIn time.Duration // after a failure, how long the source waits before the next; 0: it does not
+}
+
+const redacted = "[redacted]"
+
 // Secret is a credential that prints, logs and marshals as "[redacted]"; string(s) is its value, "" is none.
 // fmt and encoding/json do not ask a value in an unexported struct field or a map key for its methods,
 // so a Secret there is as bare as a string; the credential types of this package are safe by pointer
-// with %v, %+v and %#v even in an unexported field.
+// with %v, %+v and %#v even in an unexported field. encoding/gob writes a Secret in the clear.
 type Secret string
 
 // String returns "[redacted]".
@@ -79,12 +130,26 @@ func (Secret) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 // MarshalText returns "[redacted]"; a Secret can be read from JSON but not written to it.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
+// UnmarshalText takes text for the value. "[redacted]" is an error: it is what is left of a Secret that was
+// marshaled.
+func (s *Secret) UnmarshalText(text []byte) error {
+	if string(text) == redacted {
+		return errors.New(`netoauth: "[redacted]" is not a secret but what a Secret marshals as; read it from where it is kept`)
+	}
+	*s = Secret(text)
+	return nil
+}
+
 // LogValue returns "[redacted]".
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// Error is an exchange that the token endpoint answered, but not with a token. [errors.As] finds
-// it, and an [oauth2.RetrieveError], in what Token and RoundTrip return. In both, credentials are blotted out
-// of what the API said; the RetrieveError's Body has the API's error object and nothing else.
+// ErrRejected is found, with [errors.Is], in the error of an exchange whose credentials the API
+// refused for good: a 4xx status other than 408, 425 and 429. A person must act; trying again does not help.
+var ErrRejected = errors.New("netoauth: credentials rejected")
+
+// Error is an exchange that the token endpoint answered, but not with a token. [errors.As] finds it, and an
+// [oauth2.RetrieveError], in what Token and RoundTrip return. What quotes a credential is withheld from both; the
+// RetrieveError's Body has the API's error object and nothing else.
 type Error struct {
 	StatusCode int `json:"status"` // HTTP status of the answer, 2xx where its body was not a usable token
 
@@ -92,18 +157,21 @@ type Error struct {
 	Name    string `json:"name"`
 	Message string `json:"message"`
 
-	what       string // the exchange: flow and endpoint
-	reason     string // what is wrong with the answer, beside the API's own words
-	hint       string // what to do next
-	retryAfter time.Duration
-	serverTime time.Time // the answer's Date; zero: none
-	causes     []error   // the oauth2.RetrieveError, and why the body could not be read
+	// RetryAfter is how long the API asks to wait, by its Retry-After header (RFC 9110 section 10.2.3); 0: it does
+	// not. A token source heeds it, 10 min at most.
+	RetryAfter time.Duration `json:"-"`
+
+	what    string    // the exchange: flow, account and endpoint
+	problem string    // what is wrong with the answer, beside the API's own words
+	hint    string    // what to do next
+	date    time.Time // the server's clock; zero: unknown
+	causes  []error
 }
 
 // Error returns one line: which flow, which endpoint, what the API said and what to do next.
 func (e *Error) Error() string {
 	s := fmt.Sprintf("netoauth: %s%d %s", e.what, e.StatusCode, http.StatusText(e.StatusCode))
-	for _, more := range []string{e.Name, e.Message, e.reason} {
+	for _, more := range []string{e.Name, e.Message, e.problem} {
 		if more != "" {
 			s += ": " + more
 		}
@@ -116,391 +184,160 @@ func (e *Error) Error() string {
 
 // Is reports whether target is [ErrRejected] and the status says so.
 func (e *Error) Is(target error) bool {
-	return target == ErrRejected && e.StatusCode/100 == 4 && !passing(e)
+	return target == ErrRejected && e.StatusCode/100 == 4 && !transient(e)
 }
 
 // Unwrap returns the [oauth2.RetrieveError] and, for an answer cut off half way, its cause.
 func (e *Error) Unwrap() []error { return e.causes }
 
-// failure is an error with a text of its own over its cause.
-type failure struct {
-	text  string
-	cause error
-}
-
-func (e *failure) Error() string { return e.text }
-func (e *failure) Unwrap() error { return e.cause }
-
-// Timeout is for [url.Error], in which http.Client wraps e, and which does not look at causes.
-func (e *failure) Timeout() bool {
-	var t interface{ Timeout() bool }
-	return errors.As(e.cause, &t) && t.Timeout()
-}
-
-// opaque is a cause that errors.Is and As can ask but nobody can print, not even with a verb that fmt does not
-// know: net/http quotes what a server sent, which may be our credentials.
-type opaque struct{ cause func() error }
-
-func (*opaque) Error() string          { return "the cause is not shown, it may quote credentials" }
-func (o *opaque) Is(target error) bool { return errors.Is(o.cause(), target) }
-func (o *opaque) As(target any) bool   { return errors.As(o.cause(), target) }
-
-// passing reports whether the same exchange may succeed later: no connection, a broken answer,
+// transient reports whether the same exchange may succeed later: no connection, a broken answer,
 // or a status that says so (RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2, RFC 6585 section 4).
-func passing(err error) bool {
-	switch code := answerIn(err).StatusCode; code {
-	case 0, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+func transient(err error) bool {
+	e, answered := errors.AsType[*Error](err)
+	if !answered {
+		return true
+	}
+	switch e.StatusCode {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
 	default:
-		return code/100 == 2 || code >= 500
+		return e.StatusCode/100 == 2 || e.StatusCode >= 500
 	}
 }
 
-// answerIn returns the answer in err, the zero Error where the exchange got none.
-func answerIn(err error) (e *Error) {
-	if !errors.As(err, &e) {
-		e = new(Error)
+// retryAfter returns how long the answer in err asks to wait, 0 where there is none.
+func retryAfter(err error) time.Duration {
+	if e, answered := errors.AsType[*Error](err); answered {
+		return e.RetryAfter
 	}
-	return e
+	return 0
 }
 
-// flow is a credential, checked and ready to be exchanged. It is shared by goroutines and never changes.
+// flow is a credential, checked and ready to be exchanged. Only the exchange under way uses its functions.
 type flow struct {
 	Options
-	name string   // for people: "API key", "password" or "refresh token"
-	hint string   // for people: what to do when the credential is refused
-	base *url.URL // the API's origin and path prefix
+	name    string                 // as in Exchange
+	account atomic.Pointer[string] // as in Exchange; Reload may change it
+	base    *url.URL               // the API's origin and path prefix
 
-	login        func(context.Context) (*oauth2.Token, error) // nil: only a refresh token
-	refreshToken string                                       // to begin with; "": none
-	secrets      []string                                     // to blot out, beside what an exchange sends
+	login        func(context.Context) (*oauth2.Token, error) // nil: there is only a refresh token
+	reload       func(context.Context) (changed bool, err error)
+	refreshToken string   // of Refresh; "": none
+	secrets      []string // that no text may quote, beside what a request sends
+	endpoint     string   // of the last request
 }
 
 // newFlow checks what all credentials have in common. required is the names and values of fields that
 // must not be empty.
-func newFlow(name, rawURL string, o Options, required ...string) (*flow, error) {
+func newFlow(name, account, rawURL string, o Options, required ...string) (*flow, error) {
 	for i := 0; i < len(required); i += 2 {
 		if required[i+1] == "" {
 			return nil, fmt.Errorf("netoauth: %s: %s is empty; set it", name, required[i])
 		}
 	}
-	base, err := parseURL(rawURL)
+	base, err := origin.Parse(rawURL, DefaultURL)
 	if err != nil {
 		return nil, fmt.Errorf("netoauth: %s: %w", name, err)
 	}
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	o.InitialToken = cmp.Or(o.InitialToken, new(oauth2.Token))
-	return &flow{Options: o, name: name, base: base, refreshToken: o.InitialToken.RefreshToken}, nil
+	f := &flow{Options: o, name: name, base: base}
+	f.account.Store(&account)
+	return f, nil
 }
 
-// parseURL returns the base URL that raw stands for. Its errors show no part of raw: whoever pastes
-// credentials into a URL must not find them in a log.
-func parseURL(raw string) (*url.URL, error) {
-	u, err := url.Parse(cmp.Or(raw, DefaultURL))
-	switch {
-	case err != nil:
-		return nil, errors.New("URL is not a URL")
-	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
-		return nil, errors.New("URL must be absolute, like " + DefaultURL)
-	case u.User != nil:
-		return nil, errors.New("URL must not have user info")
-	case u.RawQuery != "" || u.ForceQuery || strings.Contains(raw, "#"):
-		return nil, errors.New("URL must not have a query or fragment")
-	case u.Scheme == "http" && !strings.EqualFold(u.Hostname(), "localhost") && !net.ParseIP(u.Hostname()).IsLoopback():
-		return nil, errors.New("URL must be https, unless its host is localhost or a loopback address")
+// post sends body to the API's path and returns the token that is the answer. sent is the credentials in body, and
+// hint says what to do where they are refused.
+func (f *flow) post(ctx context.Context, path, contentType, body, hint string, sent ...string) (*oauth2.Token, error) {
+	f.endpoint = f.base.String() + path
+	what := f.name
+	if account := *f.account.Load(); account != "" {
+		what += fmt.Sprintf(" of %.100q", account)
 	}
-	u.RawPath = strings.TrimRight(u.EscapedPath(), "/")
-	if p, ok := strings.CutSuffix(u.RawPath, "/v1"); ok {
-		u.RawPath = strings.TrimRight(strings.TrimSuffix(p, "/api"), "/")
-	}
-	u.Path, err = url.PathUnescape(u.RawPath)
-	return u, err
-}
-
-// post performs one exchange: one POST of body to the API's path, and the token in its answer.
-// sent is the secrets in body.
-func (f *flow) post(ctx context.Context, path, contentType, body string, sent ...string) (*oauth2.Token, error) {
-	endpoint := f.base.String() + path
-	what := f.name + ": POST " + endpoint + ": "
-	blot := blotter(append(sent, f.secrets...))
-
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(body))
+	what += ": POST " + f.endpoint + ": "
+	r, err := endpoint.Post(ctx, endpoint.Request{
+		URL: f.endpoint, ContentType: contentType, Body: body, Secrets: redact.New(append(sent, f.secrets...)...),
+	})
 	if err != nil {
-		return nil, err
+		return nil, redact.Error("netoauth: "+what+err.Error()+"; no answer, check the network and the URL", err)
 	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("Content-Type", contentType)
-	client := *contextClient(ctx)
-	client.Transport = locationFilter{baseOf(client.Transport)}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-	start := time.Now().Round(0) // the wall clock's reading alone: a token ages while the machine sleeps
-	resp, err := client.Do(req)
-	if err != nil {
-		var wrapper *url.Error // says again which endpoint
-		if errors.As(err, &wrapper) {
-			err = wrapper.Err
-		}
-		text := "netoauth: " + what + line(blot.Replace(err.Error())) + "; no answer, check the network and the URL"
-		f.Logger.DebugContext(ctx, "netoauth: no answer", "flow", f.name, "err", text)
-		return nil, &failure{text, &opaque{func() error { return err }}}
+	if r.Token != nil {
+		return r.Token, nil
 	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	resp.Body.Close()
-	fields := decode(answer)
-	e := &Error{StatusCode: resp.StatusCode, what: what}
-	switch {
-	case err != nil:
-		e.reason = "the answer was cut off: " + line(blot.Replace(err.Error()))
-		e.causes = append(e.causes, &opaque{func() error { return err }})
-	case len(answer) == maxAnswer:
-		e.reason = "the answer is 1 MiB or more"
-	case fields == nil:
-		e.reason = "the answer is not a JSON object"
-	case e.StatusCode/100 == 2:
-		var t *oauth2.Token
-		if t, e.reason = newToken(fields, start); t != nil {
-			f.Logger.DebugContext(ctx, "netoauth: token issued", "flow", f.name, "endpoint", endpoint,
-				"expiry", t.Expiry, "took", time.Since(start))
-			return t, nil
-		}
+	e := &Error{
+		StatusCode: r.StatusCode, Name: r.Name, Message: r.Message, RetryAfter: r.RetryAfter,
+		what: what, problem: r.Problem, date: r.Date, causes: r.Causes,
 	}
 	switch {
 	case e.StatusCode/100 == 2:
 		e.hint = "does a proxy answer in the API's place?"
 	case e.StatusCode/100 == 3 || e.StatusCode == http.StatusNotFound:
 		e.hint = "check the URL; redirects are not followed, they would carry the credentials along"
-	case passing(e):
+	case transient(e):
 		e.hint = "the fault may pass, try again later"
 	default:
-		e.hint = f.hint
+		e.hint = hint
 	}
-	e.quote(req, resp.Header, fields, blot)
-	f.Logger.DebugContext(ctx, "netoauth: no token in the answer", "flow", f.name, "err", e)
 	return nil, e
 }
 
-// quote takes over what the answer to req says, free of credentials, and adds e as x/oauth2 has it.
-func (e *Error) quote(req *http.Request, header http.Header, fields map[string]any, blot *strings.Replacer) {
-	e.serverTime, _ = http.ParseTime(header.Get("Date"))
-	e.retryAfter = parseRetryAfter(header.Get("Retry-After"), e.serverTime)
-	text := func(field string) string { s, _ := fields[field].(string); return line(blot.Replace(s)) }
-	e.Name = cmp.Or(text("name"), text("error"))
-	e.Message = cmp.Or(text("message"), text("error_description"))
-
-	r := &oauth2.RetrieveError{
-		Response: &http.Response{
-			Status:     fmt.Sprintf("%d %s", e.StatusCode, http.StatusText(e.StatusCode)),
-			StatusCode: e.StatusCode,
-			Header:     make(http.Header),
-			Body:       http.NoBody,
-			Request:    &http.Request{Method: req.Method, URL: req.URL},
-		},
-		ErrorCode:        text("error"),
-		ErrorDescription: text("error_description"),
-	}
-	for name, values := range header {
-		for _, v := range values {
-			r.Response.Header.Add(blot.Replace(name), blot.Replace(v))
-		}
-	}
-	if e.Name+e.Message != "" {
-		r.Body, _ = json.Marshal(e) // which cannot fail
-	}
-	e.causes = append(e.causes, r)
+// attrs are the attributes of each record.
+func (f *flow) attrs(more ...any) []any {
+	return append([]any{"flow", f.name, "account", *f.account.Load()}, more...)
 }
 
-// contextClient returns the HTTP client in ctx, where x/oauth2 looks for it, too.
-func contextClient(ctx context.Context) *http.Client {
-	c, _ := ctx.Value(oauth2.HTTPClient).(*http.Client)
-	return cmp.Or(c, http.DefaultClient)
-}
-
-// locationFilter drops a Location that is not a URL: http.Client would fail on it before it asks CheckRedirect.
-type locationFilter struct{ http.RoundTripper }
-
-func (t locationFilter) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.RoundTripper.RoundTrip(req)
-	if resp != nil {
-		if _, err := resp.Location(); err != nil {
-			resp.Header.Del("Location")
-		}
-	}
-	return resp, err
-}
-
-// baseOf returns rt, or what http.Client takes for nil.
-func baseOf(rt http.RoundTripper) http.RoundTripper {
-	if rt == nil {
-		return http.DefaultTransport
-	}
-	return rt
-}
-
-// blotter replaces secrets, none of them "", by "[redacted]", also in the forms in which a server or net/http
-// would quote them.
-func blotter(secrets []string) *strings.Replacer {
-	var forms []string
-	for _, s := range secrets {
-		inJSON, _ := json.Marshal(s)
-		for _, quoted := range []string{string(inJSON), strconv.Quote(s), strconv.QuoteToASCII(s)} {
-			forms = append(forms, quoted[1:len(quoted)-1])
-		}
-		forms = append(forms, s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s))
-	}
-	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) }) // one secret may begin with another
-	var pairs []string
-	for _, form := range forms {
-		pairs = append(pairs, form, redacted)
-	}
-	return strings.NewReplacer(pairs...)
-}
-
-// line makes s fit to be a part of one log line: printable, and at most 300 runes.
-func line(s string) string {
-	words := strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
-	runes := []rune(strings.Join(words, " "))
-	if len(runes) > 300 {
-		runes = append(runes[:300], '…')
-	}
-	return strings.TrimSpace(string(runes))
-}
-
-// decode returns the fields of a JSON object, nil for anything else. A number beyond float64 is null.
-func decode(body []byte) (fields map[string]any) {
-	var beyond *json.UnmarshalTypeError
-	if err := json.Unmarshal(body, &fields); err != nil && !errors.As(err, &beyond) {
-		return nil
-	}
-	return fields
-}
-
-// newToken returns the token of an answer to a request sent at start, or what is wrong with the answer.
-func newToken(fields map[string]any, start time.Time) (t *oauth2.Token, wrong string) {
-	access, _ := fields["access_token"].(string)
-	kind, _ := fields["token_type"].(string)
-	refresh, _ := fields["refresh_token"].(string)
-	switch {
-	case access == "":
-		return nil, "the answer has no access_token"
-	case strings.ContainsFunc(access, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return nil, "the access_token has characters that no header takes" // RFC 6750 section 2.1
-	case kind != "" && !strings.EqualFold(kind, "bearer"):
-		return nil, "the token_type is not bearer" // RFC 6749 section 7.1
-	}
-	t = &oauth2.Token{AccessToken: access, TokenType: kind, RefreshToken: refresh}
-	if life := cmp.Or(seconds(fields["expires_in"]), jwtLifetime(access)); life > 0 {
-		t.Expiry, t.ExpiresIn = start.Add(life), int64(life/time.Second)
-	}
-	return t.WithExtra(fields), ""
-}
-
-// seconds returns v, a JSON number or numeric string, as whole seconds, and 0 where it is neither or not
-// positive. x/oauth2 has the same upper bound of about 68 years.
-func seconds(v any) time.Duration {
-	f, _ := v.(float64)
-	if s, _ := v.(string); json.Valid([]byte(s)) {
-		f, _ = strconv.ParseFloat(strings.TrimSpace(s), 64) // ±Inf when out of range
-	}
-	if f < 1 {
-		return 0
-	}
-	return time.Duration(min(f, math.MaxInt32)) * time.Second
-}
-
-// jwtLifetime returns exp − iat of a JWT (RFC 7519 section 4.1), and 0 for anything else.
-func jwtLifetime(token string) time.Duration {
-	_, rest, _ := strings.Cut(token, ".")
-	middle, _, _ := strings.Cut(rest, ".")
-	payload, err := base64.RawURLEncoding.DecodeString(middle)
-	var claims struct{ Iat, Exp float64 }
-	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Iat <= 0 {
-		return 0
-	}
-	return seconds(claims.Exp - claims.Iat)
-}
-
-// lifetime returns how long t was issued for, as far as t tells. Without an Expiry t has no end, whatever this says.
-func lifetime(t *oauth2.Token) time.Duration {
-	return max(0, cmp.Or(seconds(float64(t.ExpiresIn)), jwtLifetime(t.AccessToken), time.Until(t.Expiry)))
-}
-
-// parseRetryAfter returns how long a Retry-After asks to wait (RFC 9110 section 10.2.3): seconds, or a date by the
-// server's clock, for which the zero time stands for ours.
-func parseRetryAfter(v string, serverTime time.Time) time.Duration {
-	if at, err := http.ParseTime(v); err == nil {
-		return max(at.Sub(cmp.Or(serverTime, time.Now())), 0)
-	}
-	return seconds(v)
-}
-
-// live is the token source that all flows share: oauth2.ReuseTokenSource, and what that one lacks.
+// tokenSource is the live token source that all flows share: an [oauth2.ReuseTokenSource] over a raw source, and
+// around both what that one lacks.
 //
-// A token is fresh, then stale, then spent. Fresh, it is used as it is. Stale, it is used while one exchange
-// in the background gets the next. Spent or missing, callers wait for the exchange under way.
-type live struct {
-	flow    *flow
-	under   *renewal             // one exchange a Token call
-	current atomic.Pointer[held] // what requests look at, without a lock
+// The token in hand is in one of these states. An exchange is started only where none is under way and the wait
+// after a failed one is over.
+//
+//	state     when                                 a caller gets                     started
+//	fresh     before its renewal point             the token                         nothing
+//	stale     from there to its end less a margin  the token                         an exchange in the background
+//	spent     after that, or no token at all       what the exchange under way       an exchange
+//	                                               brings, or the last error
+//	in doubt  a 401 refused it, in any state       if refused, what that exchange    an exchange, once in 30 s
+//	                                               brings; all others as above
+//
+// A stored token that is stale when it is first seen is held back: callers wait some seconds for the exchange, and
+// get it where that brings nothing.
+type tokenSource struct {
+	raw     *exchanger
+	current atomic.Pointer[cachedToken] // in hand; callers look at it without a lock
 
-	mu       sync.Mutex // guards what follows; never held across I/O
-	underWay *exchange  // nil: none
-	err      error      // of the last exchange
-	retryAt  time.Time  // after a failed exchange: no other before this
-	forcedAt time.Time  // when a 401 last forced a renewal
+	mu       sync.Mutex         // guards what follows; never held across I/O
+	cache    oauth2.TokenSource // over raw; empty for a token in doubt
+	flight   *flight            // under way; nil: none
+	heldBack bool               // the token in hand is
+	err      error              // of the last exchange
+	retryAt  time.Time          // after a failed exchange: no other before this
+	forcedAt time.Time          // when a 401 last forced an exchange
 
-	passingDelay, refusedDelay time.Duration // before jitter; 0 since the last success
+	backOff backOff // used by the flight alone
 }
 
-// held is a token in hand, with x/oauth2's cache of it.
-type held struct {
-	token  oauth2.Token       // Valid until it is spent
-	cached *oauth2.Token      // the same, Valid while it is fresh
-	cache  oauth2.TokenSource // gives cached, and exchanges once that is stale
-	header []string           // the Authorization header
-
-	since time.Time
-	sure  atomic.Int64 // a time.Duration after since, up to which the token is fresh by the monotonic clock
-}
-
-// fresh reports whether it is not yet time to renew. The wall clock decides, because the monotonic one stands still
-// while a machine sleeps; but that one costs half as much to read, and will do for the next 10 ms.
-func (h *held) fresh() bool {
-	elapsed := time.Since(h.since) // negative in a bubble of testing/synctest, for a source made outside
-	if 0 <= elapsed && elapsed < time.Duration(h.sure.Load()) {
-		return true
-	}
-	if !h.cached.Valid() {
-		return false
-	}
-	h.sure.Store(int64(elapsed + 10*time.Millisecond))
-	return true
-}
-
-// exchange is one that callers can wait for.
-type exchange struct {
-	done    chan struct{} // closed when held and err are set
-	held    *held
+// flight is one call of the cache, for all who wait for it.
+type flight struct {
+	done    chan struct{} // closed when the fields below are set
+	unheld  chan struct{} // closed when callers need no longer wait for a token held back
+	token   *cachedToken  // nil: there is none
 	err     error
-	waiting int // callers; guarded by live.mu
+	retryAt time.Time
 }
 
-// newSource returns the live token source of a flow, or one that says why there is none.
-func newSource(ctx context.Context, credential func() (*flow, error)) oauth2.TokenSource {
+// newTokenSource returns the live token source of a flow, or one that says why there is none.
+func newTokenSource(ctx context.Context, credential func() (*flow, error)) oauth2.TokenSource {
 	f, err := credential()
 	if err != nil {
 		return failed{err}
 	}
-	l := &live{flow: f}
-	l.under = &renewal{
-		flow:         f,
-		ctx:          context.WithoutCancel(ctx),
-		waitedFor:    l.waitedFor,
-		refreshToken: f.refreshToken,
-		refreshEnds:  refreshEnds(f.InitialToken),
-	}
-	l.current.Store(l.hold(f.InitialToken))
-	return l
+	s := &tokenSource{raw: newExchanger(context.WithoutCancel(ctx), f)}
+	c := s.raw.token
+	s.current.Store(c)
+	s.cache = s.newCache(c)
+	s.heldBack = !c.fresh(time.Now()) && s.serves(c, time.Now())
+	return s
 }
 
 // failed is the token source of a credential that cannot be used.
@@ -508,165 +345,323 @@ type failed struct{ err error }
 
 func (f failed) Token() (*oauth2.Token, error) { return nil, f.err }
 
-// newClient returns the client in ctx with Transport over its own transport.
-func newClient(ctx context.Context, src oauth2.TokenSource) *http.Client {
-	c := *contextClient(ctx)
-	c.Transport = &Transport{Source: src, Base: c.Transport}
-	return &c
-}
-
-// hold puts t into a cache that takes it for expired at a random point from 70 % to 85 % of its lifetime,
-// so that a fleet that started together does not renew together.
-func (l *live) hold(t *oauth2.Token) *held {
-	life := lifetime(t)
-	cached := *t
-	h := &held{
-		token:  *t,
-		cached: &cached,
-		header: []string{t.Type() + " " + t.AccessToken},
-		since:  time.Now(),
+// Wait returns when the exchange of src that is under way, if any, has ended, whatever came of it, or with ctx's
+// error. It does not keep later ones from starting.
+//
+// It is for the end of a program, which would lose the refresh token that an exchange in the background is about to
+// bring, and for the end of a bubble of testing/synctest. Pass what TokenSource returned, or the Source of a
+// client's [Transport]: of a source wrapped around it, Wait knows nothing and returns nil.
+func Wait(ctx context.Context, src oauth2.TokenSource) error {
+	s, ours := src.(*tokenSource)
+	if !ours {
+		return nil
 	}
-	// The early expiry of a token is set on its way into a cache, and nowhere else.
-	h.cache = oauth2.ReuseTokenSourceWithExpiry(h.cached, l.under, life/100*15+rand.N(life/100*15+1))
-	oauth2.ReuseTokenSourceWithExpiry(&h.token, nil, min(life/10, 10*time.Second))
-	return h
+	s.mu.Lock()
+	f := s.flight
+	s.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	select {
+	case <-f.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Token returns a copy of the token in hand, because the caches of x/oauth2 write to the tokens they get.
-func (l *live) Token() (*oauth2.Token, error) {
-	h, err := l.get(context.Background())
+func (s *tokenSource) Token() (*oauth2.Token, error) {
+	c, err := s.get(context.Background())
 	if err != nil {
 		return nil, err
 	}
-	t := h.token
+	t := c.token
 	return &t, nil
 }
 
 // Format names the source, whatever the verb.
-func (l *live) Format(s fmt.State, _ rune) {
-	fmt.Fprintf(s, "netoauth token source: %s at %s", l.flow.name, l.flow.base)
+func (s *tokenSource) Format(w fmt.State, _ rune) {
+	fmt.Fprintf(w, "netoauth token source: %s at %s", s.raw.name, s.raw.base)
 }
 
 // get returns the token in hand or, where there is none, waits for one as long as ctx lasts.
-func (l *live) get(ctx context.Context) (*held, error) {
-	if h := l.current.Load(); h.fresh() {
-		return h, nil
+func (s *tokenSource) get(ctx context.Context) (*cachedToken, error) {
+	c := s.current.Load()
+	if c.fresh(time.Now()) {
+		return c, nil
 	}
-	h, x, err := l.next(ctx)
-	if x == nil {
-		return h, err
-	}
-	select {
-	case <-x.done:
-		return x.held, x.err
-	case <-ctx.Done():
-		l.mu.Lock()
-		x.waiting--
-		l.mu.Unlock()
+	if ctx.Err() != nil {
 		return nil, waitError(ctx)
 	}
+	f, err := s.join(c)
+	if f == nil {
+		return c, err
+	}
+	return s.wait(ctx, f)
 }
 
 func waitError(ctx context.Context) error {
-	return &failure{"netoauth: waiting for an access token: " + ctx.Err().Error(), ctx.Err()}
+	return redact.Error("netoauth: waiting for an access token: "+ctx.Err().Error(), ctx.Err())
 }
 
-// next decides, for a caller who found no fresh token: it returns a token to use, an exchange to wait for,
-// or an error, and starts an exchange where it is time for one.
-func (l *live) next(ctx context.Context) (*held, *exchange, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	h := l.current.Load()
-	fresh := h.fresh() // renewed since the caller looked
-	usable := fresh || h.token.Valid()
+// join decides for a caller who found c not to be fresh: it returns the flight to wait for, an error, or neither,
+// where c can be used. It starts a flight where it is time for one; if c has been replaced since the caller looked,
+// the cache will know.
+func (s *tokenSource) join(c *cachedToken) (*flight, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	stale := s.serves(c, now)
+	if s.flight == nil && now.Before(s.retryAt) {
+		if stale {
+			return nil, nil
+		}
+		return nil, untilRetry(s.err, s.retryAt)
+	}
+	waits := !stale || s.heldBack
+	if waits {
+		s.raw.waiting.Add(1) // before the flight starts, which makes fewer tries for nobody
+	}
+	if s.flight == nil {
+		s.start(false)
+	}
+	if !waits {
+		return nil, nil
+	}
+	return s.flight, nil
+}
+
+// wait returns what f brings to a caller whom join or invalidate has counted as waiting.
+func (s *tokenSource) wait(ctx context.Context, f *flight) (*cachedToken, error) {
+	defer s.raw.waiting.Add(-1)
+	for unheld := f.unheld; ; unheld = nil {
+		var err error
+		select {
+		case <-f.done:
+			if f.err == nil {
+				return f.token, nil
+			}
+			err = untilRetry(f.err, f.retryAt)
+		case <-unheld:
+		case <-ctx.Done():
+			return nil, waitError(ctx)
+		}
+		if c := s.inHand(); c != nil {
+			return c, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// inHand returns the token in hand, nil where it is spent.
+func (s *tokenSource) inHand() *cachedToken {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.current.Load(); s.serves(c, time.Now()) {
+		return c
+	}
+	return nil
+}
+
+// untilRetry returns err with a text that says when the next exchange may be.
+func untilRetry(err error, at time.Time) error {
+	wait := (time.Until(at) + time.Second - 1).Truncate(time.Second) // rounded up
+	return redact.Error(fmt.Sprintf("%v; the next try is in %v at the earliest", err, max(wait, 0)), err)
+}
+
+// serves reports whether c can be sent. s.mu must be held.
+func (s *tokenSource) serves(c *cachedToken, now time.Time) bool {
+	margin := c.margin
+	if s.err != nil && transient(s.err) {
+		margin = min(margin, minMargin)
+	}
+	return !now.After(c.end.Add(-margin))
+}
+
+// start starts a flight. s.mu must be held.
+func (s *tokenSource) start(forced bool) {
+	s.raw.forced.Store(forced)
+	s.flight = &flight{done: make(chan struct{}), unheld: make(chan struct{})}
+	go s.fly(s.flight, s.cache)
+}
+
+// fly gets the next token: the one that another program has stored, or what the cache says. Only one flight is
+// under way at a time, so nobody meets another in the cache's lock.
+func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
+	f.err, f.retryAt = errEnded, time.Now().Add(firstTransient)
+	defer s.land(f) // also when a callback ends the goroutine, as a test's FailNow does
+
+	stored := s.raw.load()
+	if stored != nil && stored.fresh(time.Now()) {
+		s.raw.takeOver(stored)
+		s.mu.Lock()
+		s.cache = s.newCache(stored)
+		s.mu.Unlock()
+		f.token, f.err = stored, nil
+		return
+	}
+	if s.holdBack(stored) {
+		timer := time.AfterFunc(firstUseTimeout, func() { close(f.unheld) })
+		defer timer.Stop()
+	}
+	_, err := cache.Token()
+	wait := s.backOff.after(err)
+	f.retryAt = time.Now().Add(wait)
+	s.raw.report(wait)
+	if f.err = err; err == nil {
+		f.token = s.raw.token
+	}
+}
+
+var errEnded = errors.New("netoauth: the exchange's goroutine was ended, by a callback or by the HTTP client; " +
+	"does one of them call runtime.Goexit, as FailNow of a test does?")
+
+// holdBack puts a stored token that is stale into an empty hand. It reports whether callers wait for the exchange
+// although they could have the token in hand.
+func (s *tokenSource) holdBack(stored *cachedToken) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stored != nil && s.current.Load().token.AccessToken == "" && s.serves(stored, time.Now()) {
+		s.current.Store(stored)
+		s.heldBack = true
+	}
+	return s.heldBack
+}
+
+// land makes the result of f known: to s, then to those who wait.
+func (s *tokenSource) land(f *flight) {
+	s.mu.Lock()
+	s.flight, s.heldBack = nil, false
+	s.err, s.retryAt = f.err, f.retryAt
+	if f.err == nil {
+		s.retryAt = time.Time{}
+		s.current.Store(f.token)
+	}
+	s.mu.Unlock()
+	close(f.done)
+}
+
+// newCache returns the cache that has c and takes it for expired at its renewal point. An empty c makes an empty
+// cache.
+func (s *tokenSource) newCache(c *cachedToken) oauth2.TokenSource {
+	// x/oauth2 takes an early expiry of 0 for its default of 10 s.
+	return oauth2.ReuseTokenSourceWithExpiry(c.untilRenewal(), s.raw, time.Nanosecond)
+}
+
+// replaceable reports whether a caller whose c was answered with 401 can get another token: there is one by now,
+// one is under way, or may be forced. s.mu must be held.
+func (s *tokenSource) replaceable(c *cachedToken) bool {
+	now := time.Now()
+	return s.current.Load() != c || s.flight != nil || !now.Before(s.retryAt) && now.Sub(s.forcedAt) >= forcedEvery
+}
+
+// invalidate puts c in doubt, which the API answered with 401. It returns the flight that brings the next token, nil
+// where there is one by now or where none may be forced. Callers who wait for it are counted as waiting.
+func (s *tokenSource) invalidate(c *cachedToken, waits bool) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.replaceable(c) || s.current.Load() != c {
+		return nil
+	}
+	if waits {
+		s.raw.waiting.Add(1)
+	}
+	if s.flight != nil {
+		s.raw.forced.Store(true)
+		return s.flight
+	}
+	s.forcedAt = time.Now()
+	s.cache = s.newCache(new(cachedToken))
+	s.start(true)
+	return s.flight
+}
+
+// replace returns the token that takes the place of c, which the API answered with 401, nil where there is none.
+func (s *tokenSource) replace(ctx context.Context, c *cachedToken) *cachedToken {
+	var next *cachedToken
+	if f := s.invalidate(c, true); f != nil {
+		next, _ = s.wait(ctx, f)
+	} else if s.current.Load() != c {
+		next, _ = s.get(ctx)
+	}
+	if next == c {
+		return nil
+	}
+	return next
+}
+
+// cachedToken is a token in hand. It never changes. The zero value is no token, and spent.
+type cachedToken struct {
+	token   oauth2.Token
+	header  string        // the Authorization header
+	renewAt time.Time     // its renewal point
+	end     time.Time     // its Expiry
+	margin  time.Duration // before the end
+}
+
+// never is the end of a token without an Expiry.
+var never = time.Unix(1<<40, 0)
+
+// newCachedToken draws the renewal point of a token. All its times are by the wall clock, because the monotonic one
+// stands still while a machine sleeps.
+func newCachedToken(t *oauth2.Token) *cachedToken {
+	c := &cachedToken{token: *t, header: t.Type() + " " + t.AccessToken}
 	switch {
-	case fresh:
-	case l.underWay != nil:
-	case time.Now().Before(l.retryAt):
-		if !usable {
-			return nil, nil, l.err
-		}
-	case !usable && ctx.Err() != nil:
-		return nil, nil, waitError(ctx)
-	default:
-		l.underWay = &exchange{done: make(chan struct{}), err: errors.New("netoauth: OnToken did not return")}
-		go l.renew(l.underWay, h.cache)
+	case t.AccessToken == "":
+		return c
+	case t.Expiry.IsZero():
+		c.renewAt, c.end = never, never
+		return c
 	}
-	if usable {
-		return h, nil, nil
+	life := endpoint.Lifetime(t)
+	c.margin = min(life/10, maxMargin)
+	c.end = t.Expiry.Round(0)
+	left := 100 - renewTo + rand.Float64()*(renewTo-renewFrom) // percent
+	c.renewAt = c.end.Add(-time.Duration(left / 100 * float64(life)))
+	if time.Now().Before(c.end.Add(-c.margin)) {
+		// Valid of x/oauth2 then agrees about how long it serves.
+		t, _ := oauth2.ReuseTokenSourceWithExpiry(&c.token, nil, c.margin).Token()
+		c.token = *t
 	}
-	l.underWay.waiting++
-	return nil, l.underWay, nil
+	return c
 }
 
-// waitedFor reports whether a caller waits for the exchange under way.
-func (l *live) waitedFor() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.underWay.waiting > 0
+// fresh reports whether it is not yet time to renew c.
+func (c *cachedToken) fresh(now time.Time) bool { return now.Before(c.renewAt) }
+
+// untilRenewal returns a copy of the token that expires at its renewal point, for a cache to write to.
+func (c *cachedToken) untilRenewal() *oauth2.Token {
+	t := c.token
+	if !t.Expiry.IsZero() {
+		t.Expiry = c.renewAt
+	}
+	return &t
 }
 
-// renew performs the exchange x. Only one runs at a time, so nobody meets another in the cache's lock.
-func (l *live) renew(x *exchange, cache oauth2.TokenSource) {
-	defer l.finish(x) // also when OnToken ends the goroutine, as a test's FailNow does
-	t, err := cache.Token()
-	if x.err = err; err == nil {
-		x.held = l.hold(t)
-	}
-}
+// backOff is how long to wait after failed exchanges. Transient faults and refusals double apart from each other,
+// so that neither makes the other come sooner. The zero value is that after a success.
+type backOff struct{ transient, refused time.Duration }
 
-// finish makes the result of x known: to live, then to those who wait.
-func (l *live) finish(x *exchange) {
-	l.mu.Lock()
-	l.underWay, l.err = nil, x.err
-	if x.held != nil {
-		l.current.Store(x.held)
-		l.passingDelay, l.refusedDelay = 0, 0
-	} else {
-		l.backOff(x.err)
+// after returns how long to wait after an exchange that ended with err: a random half to the whole of the doubled
+// wait, so that clients that failed together do not come back together, or what the API asks for and some on top.
+func (b *backOff) after(err error) time.Duration {
+	if err == nil {
+		*b = backOff{}
+		return 0
 	}
-	wait := time.Until(l.retryAt)
-	l.mu.Unlock()
-	close(x.done)
-	if x.err != nil {
-		l.flow.Logger.WarnContext(l.under.ctx, "netoauth: no new token", "flow", l.flow.name, "err", x.err, "next", wait)
+	delay, first, last := &b.transient, firstTransient, lastTransient
+	if !transient(err) {
+		delay, first, last = &b.refused, firstRefused, lastRefused
 	}
-}
-
-// backOff sets when the next exchange may start. The jitter takes up to a tenth off a wait of our own, and
-// adds as much to one that the API asked for, within the ten minutes that are the most it gets.
-func (l *live) backOff(err error) {
-	delay, first, most := &l.passingDelay, time.Second, 15*time.Second
-	if !passing(err) {
-		delay, first, most = &l.refusedDelay, 5*time.Second, 2*time.Minute
+	*delay = min(max(2**delay, first), last)
+	wait := *delay/2 + rand.N(*delay/2+1)
+	if asked := min(retryAfter(err), maxRetryAfter); asked > wait {
+		wait = asked + rand.N(min(asked, maxRetryAfterJitter)+1)
 	}
-	*delay = min(max(2**delay, first), most)
-	wait := *delay - rand.N(*delay/10)
-	if asked := answerIn(err).retryAfter; asked > maxRetryAfter {
-		wait = maxRetryAfter - rand.N(maxRetryAfter/10)
-	} else if asked > wait {
-		wait = min(asked+rand.N(asked/10), maxRetryAfter)
-	}
-	l.retryAt = time.Now().Add(wait)
-}
-
-// drop takes h, which the API answered with 401, out of use. It reports whether asking again can give
-// another token: not if h is still in use and no renewal is under way or may start now, because one was
-// forced a moment ago or has failed.
-func (l *live) drop(h *held) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.current.Load() != h {
-		return true
-	}
-	if now := time.Now(); l.underWay == nil {
-		if now.Before(l.retryAt) || now.Sub(l.forcedAt) < forcedEvery {
-			return false
-		}
-		l.forcedAt = now
-	}
-	l.current.Store(l.hold(&oauth2.Token{}))
-	return true
+	return wait
 }
 
 // Transport is an [http.RoundTripper] that authorizes requests with tokens from Source. It has the fields
@@ -674,143 +669,220 @@ func (l *live) drop(h *held) bool {
 //
 // With a token source of this package, the token goes to the origin of the credential's URL alone, a
 // request waits for a token no longer than its context lasts, and a 401 renews the token, at most once in
-// 30 s, and sends the request once more if it has no body or a GetBody. With any other source, each request
-// gets a token unless it follows a redirect to another origin.
+// 30 s, and sends the request once more if it has no body or a GetBody. A token request passes through without a
+// token, so that a client can serve its own token source.
+//
+// With any other source, which is asked in the request's own goroutine, each request gets a token unless it follows
+// a redirect to another origin. A cache around a source of this package, such as
+// oauth2.ReuseTokenSource(nil, key.TokenSource(ctx)), is any other source: drop that call, the source is a cache.
 type Transport struct {
 	// Source supplies the tokens. nil is an error.
 	Source oauth2.TokenSource
 
-	// Base sends the requests. nil: http.DefaultTransport.
+	// Base sends the requests. nil: http.DefaultTransport, or where that is itself a Transport of this package, what
+	// it was when the program started.
 	Base http.RoundTripper
 }
 
 // RoundTrip authorizes a copy of req and sends it. The error of the token source comes back wrapped.
 // The response's Request is req itself, so that a layer above that logs it shows no token.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	src, ours := t.Source.(*live)
-	if ours && !sameOrigin(src.flow.base, req.URL) || !ours && strayed(req) {
-		return baseOf(t.Base).RoundTrip(req)
+	src, ours := t.Source.(*tokenSource)
+	if !ours {
+		return t.roundTripAny(req)
 	}
-	var h *held
-	var err error
-	if ours {
-		h, err = src.get(req.Context())
-	} else {
-		h, err = ask(req.Context(), t.Source)
+	if !src.authorizes(req) {
+		return t.base().RoundTrip(req)
 	}
+	c, err := src.get(req.Context())
 	if err != nil {
-		if req.Body != nil {
-			req.Body.Close()
-		}
-		return nil, &failure{"request not sent, no access token: " + err.Error(), err}
+		return nil, notSent(req, err)
 	}
-	resp, err := t.send(req, req.Body, h)
-	if !ours || err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized || !src.drop(h) {
+	resp, err := t.send(req, req.Body, c.header)
+	if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
+	return t.unauthorized(req, resp, src, c)
+}
 
+// authorizes reports whether req is to get a token of s.
+func (s *tokenSource) authorizes(req *http.Request) bool {
+	if !origin.Same(s.raw.base, req.URL) {
+		if ctx := req.Context(); req.URL != nil && s.raw.Logger.Enabled(ctx, slog.LevelDebug) {
+			s.raw.Logger.DebugContext(ctx, "netoauth: request to another origin, sent without a token",
+				s.raw.attrs("origin", req.URL.Scheme+"://"+req.URL.Host)...)
+		}
+		return false
+	}
+	return !endpoint.Marked(req.Context())
+}
+
+// unauthorized handles the 401 that resp is to a request with c.
+func (t *Transport) unauthorized(req *http.Request, resp *http.Response, src *tokenSource, c *cachedToken) (*http.Response, error) {
 	body := req.Body
 	if body != nil && body != http.NoBody && req.GetBody == nil {
+		src.invalidate(c, false)
 		return resp, nil
 	}
-	if resp.Body != nil {
-		// Read, it frees its connection, which the renewal may need where their number is limited.
-		buffered := bufio.NewReaderSize(resp.Body, 64<<10)
-		buffered.Peek(64 << 10)
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{buffered, resp.Body}
+	src.mu.Lock()
+	replaceable := src.replaceable(c)
+	src.mu.Unlock()
+	if !replaceable {
+		return resp, nil
 	}
-	if h, err = src.get(req.Context()); err != nil {
+	resp.Body = keep(resp.Body)
+	next := src.replace(req.Context(), c)
+	if next == nil {
 		return resp, nil
 	}
 	if body != nil && body != http.NoBody {
+		var err error
 		if body, err = req.GetBody(); err != nil {
 			return resp, nil
 		}
 	}
-	if resp.Body != nil {
-		resp.Body.Close()
-	}
-	return t.send(req, body, h)
+	return t.send(req, body, next.header)
 }
 
-// CloseIdleConnections closes those of Base; [http.Client.CloseIdleConnections] calls it.
-func (t *Transport) CloseIdleConnections() {
-	if c, ok := baseOf(t.Base).(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
+// roundTripAny is RoundTrip with a source from elsewhere.
+func (t *Transport) roundTripAny(req *http.Request) (*http.Response, error) {
+	if origin.RedirectedAway(req) {
+		return t.base().RoundTrip(req)
 	}
+	if t.Source == nil {
+		return nil, notSent(req, errors.New("netoauth: Transport's Source is nil"))
+	}
+	token, err := t.Source.Token()
+	if err == nil && token == nil {
+		err = errors.New("netoauth: Transport's Source returned no token")
+	}
+	if err != nil {
+		return nil, notSent(req, err)
+	}
+	return t.send(req, req.Body, token.Type()+" "+token.AccessToken)
 }
 
-// send sends a copy of req with body and h's header. The copy shares the header values, which nobody may change.
-func (t *Transport) send(req *http.Request, body io.ReadCloser, h *held) (*http.Response, error) {
-	out := req.WithContext(req.Context())
-	out.Body = body
-	if out.Header = maps.Clone(req.Header); out.Header == nil {
-		out.Header = make(http.Header, 1)
+// notSent closes the body of a request for which there is no token.
+func notSent(req *http.Request, err error) error {
+	if req.Body != nil {
+		req.Body.Close()
 	}
-	out.Header["Authorization"] = h.header
-	resp, err := baseOf(t.Base).RoundTrip(out)
+	return redact.Error("request not sent, no access token: "+err.Error(), err)
+}
+
+// authorized is the copy of a request that is sent. Its Authorization header is its own, because whoever sends it
+// may blot that out; the other header values it shares with the caller's.
+type authorized struct {
+	request http.Request
+	header  [1]string
+}
+
+// send sends a copy of req with body and an Authorization header.
+func (t *Transport) send(req *http.Request, body io.ReadCloser, header string) (*http.Response, error) {
+	out := &authorized{*req, [1]string{header}}
+	out.request.Body = body
+	if out.request.Header = maps.Clone(req.Header); out.request.Header == nil {
+		out.request.Header = make(http.Header, 1)
+	}
+	out.request.Header["Authorization"] = out.header[:]
+	resp, err := t.base().RoundTrip(&out.request)
 	if resp != nil && resp.Request != nil {
 		resp.Request = req
 	}
 	return resp, err
 }
 
-// ask asks a source from elsewhere, which knows no context, for no longer than ctx lasts.
-func ask(ctx context.Context, src oauth2.TokenSource) (*held, error) {
-	if src == nil {
-		return nil, errors.New("netoauth: Transport's Source is nil")
+// CloseIdleConnections closes those of Base; [http.Client.CloseIdleConnections] calls it.
+func (t *Transport) CloseIdleConnections() {
+	if c, ok := t.base().(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
 	}
-	var t *oauth2.Token
-	var err error
-	answered := make(chan struct{})
-	fetch := func() {
-		defer close(answered) // also when Token ends the goroutine
-		t, err = src.Token()
-	}
-	if ctx.Done() == nil {
-		fetch()
-	} else {
-		go fetch()
-	}
-	select {
-	case <-answered:
-	case <-ctx.Done():
-		return nil, waitError(ctx)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if t == nil {
-		return nil, errors.New("netoauth: Transport's Source returned no token")
-	}
-	return &held{header: []string{t.Type() + " " + t.AccessToken}}, nil
 }
 
-// strayed reports whether req follows redirects and is not sure to be back at the first request's origin.
-func strayed(req *http.Request) bool {
-	first := req
-	for hops := 0; first.Response != nil; hops++ {
-		if first = first.Response.Request; first == nil || hops == 100 {
-			return true
+// startTransport is http.DefaultTransport as the program starts.
+var startTransport = http.DefaultTransport
+
+func (t *Transport) base() http.RoundTripper {
+	if t.Base != nil {
+		return t.Base
+	}
+	if _, ours := http.DefaultTransport.(*Transport); ours {
+		return startTransport
+	}
+	return http.DefaultTransport
+}
+
+// newClient returns the client in ctx with a Transport over its own transport. One below for the same origin, such
+// as a parent account's, would put its own token in the place of this one's, and is left out.
+func newClient(ctx context.Context, src oauth2.TokenSource) *http.Client {
+	c := *endpoint.Client(ctx)
+	base := c.Transport
+	for below, ok := base.(*Transport); ok && sameOrigin(src, below.Source); below, ok = base.(*Transport) {
+		base = below.Base
+	}
+	c.Transport = &Transport{Source: src, Base: base}
+	return &c
+}
+
+// sameOrigin reports whether a and b are token sources of this package for one origin.
+func sameOrigin(a, b oauth2.TokenSource) bool {
+	x, ok := a.(*tokenSource)
+	y, too := b.(*tokenSource)
+	return ok && too && origin.Same(x.raw.base, y.raw.base)
+}
+
+// keep reads the body of a 401 that waits for a renewal, and closes it: this frees the connection, which the
+// renewal may need where their number is limited. A body that is long or slow is cut off, and whoever gets the 401
+// after all reads what was kept of it and then io.ErrUnexpectedEOF.
+func keep(body io.ReadCloser) io.ReadCloser {
+	if body == nil {
+		return nil
+	}
+	parts, enough := make(chan part), make(chan struct{})
+	go readParts(body, parts, enough)
+	timer := time.NewTimer(keepTimeout)
+	defer timer.Stop()
+	var kept []byte
+	p := part{}
+	for p.err == nil && len(kept) <= maxKept {
+		select {
+		case p = <-parts:
+			kept = append(kept, p.bytes...)
+		case <-timer.C:
+			p.err = io.ErrUnexpectedEOF
 		}
 	}
-	return first != req && !sameOrigin(first.URL, req.URL)
+	close(enough)
+	body.Close() // which also ends a Read under way
+	if len(kept) > maxKept {
+		kept, p.err = kept[:maxKept], io.ErrUnexpectedEOF
+	}
+	return io.NopCloser(io.MultiReader(bytes.NewReader(kept), errorReader{p.err}))
 }
 
-// sameOrigin compares scheme, host and port (RFC 6454 section 5).
-func sameOrigin(a, b *url.URL) bool {
-	if a == nil || b == nil {
-		return false
-	}
-	if a.Scheme == b.Scheme && a.Host == b.Host {
-		return true
-	}
-	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+// part is what one Read of a body returned.
+type part struct {
+	bytes []byte
+	err   error
 }
 
-func port(u *url.URL) string {
-	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[strings.ToLower(u.Scheme)])
+// readParts reads until the body's end, or until enough is closed.
+func readParts(body io.Reader, parts chan<- part, enough <-chan struct{}) {
+	for {
+		buf := make([]byte, 4<<10)
+		n, err := body.Read(buf)
+		select {
+		case parts <- part{buf[:n], err}:
+		case <-enough:
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
 }
+
+// errorReader is a reader at its end.
+type errorReader struct{ err error }
+
+func (r errorReader) Read([]byte) (int, error) { return 0, r.err }
