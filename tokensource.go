@@ -1,7 +1,6 @@
 package netoauth
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -16,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/netoauth/netoauth/internal/body"
 	"github.com/netoauth/netoauth/internal/endpoint"
 	"github.com/netoauth/netoauth/internal/origin"
 	"github.com/netoauth/netoauth/internal/redact"
@@ -719,8 +719,8 @@ func (s *tokenSource) authorizes(req *http.Request) bool {
 
 // unauthorized handles the 401 that resp is to a request with c.
 func (t *Transport) unauthorized(req *http.Request, resp *http.Response, src *tokenSource, c *cachedToken) (*http.Response, error) {
-	body := req.Body
-	if body != nil && body != http.NoBody && req.GetBody == nil {
+	sent := req.Body != nil && req.Body != http.NoBody
+	if sent && req.GetBody == nil {
 		src.invalidate(c, false)
 		return resp, nil
 	}
@@ -730,18 +730,19 @@ func (t *Transport) unauthorized(req *http.Request, resp *http.Response, src *to
 	if !replaceable {
 		return resp, nil
 	}
-	resp.Body = keep(resp.Body)
+	resp.Body = body.Keep(resp.Body, maxKept, keepTimeout)
 	next := src.replace(req.Context(), c)
 	if next == nil {
 		return resp, nil
 	}
-	if body != nil && body != http.NoBody {
+	again := req.Body
+	if sent {
 		var err error
-		if body, err = req.GetBody(); err != nil {
+		if again, err = req.GetBody(); err != nil {
 			return resp, nil
 		}
 	}
-	return t.send(req, body, next.header)
+	return t.send(req, again, next.header)
 }
 
 // roundTripAny is RoundTrip with a source from elsewhere.
@@ -830,59 +831,3 @@ func sameOrigin(a, b oauth2.TokenSource) bool {
 	y, too := b.(*tokenSource)
 	return ok && too && origin.Same(x.raw.base, y.raw.base)
 }
-
-// keep reads the body of a 401 that waits for a renewal, and closes it: this frees the connection, which the
-// renewal may need where their number is limited. A body that is long or slow is cut off, and whoever gets the 401
-// after all reads what was kept of it and then io.ErrUnexpectedEOF.
-func keep(body io.ReadCloser) io.ReadCloser {
-	if body == nil {
-		return nil
-	}
-	parts, enough := make(chan part), make(chan struct{})
-	go readParts(body, parts, enough)
-	timer := time.NewTimer(keepTimeout)
-	defer timer.Stop()
-	var kept []byte
-	p := part{}
-	for p.err == nil && len(kept) <= maxKept {
-		select {
-		case p = <-parts:
-			kept = append(kept, p.bytes...)
-		case <-timer.C:
-			p.err = io.ErrUnexpectedEOF
-		}
-	}
-	close(enough)
-	body.Close() // which also ends a Read under way
-	if len(kept) > maxKept {
-		kept, p.err = kept[:maxKept], io.ErrUnexpectedEOF
-	}
-	return io.NopCloser(io.MultiReader(bytes.NewReader(kept), errorReader{p.err}))
-}
-
-// part is what one Read of a body returned.
-type part struct {
-	bytes []byte
-	err   error
-}
-
-// readParts reads until the body's end, or until enough is closed.
-func readParts(body io.Reader, parts chan<- part, enough <-chan struct{}) {
-	for {
-		buf := make([]byte, 4<<10)
-		n, err := body.Read(buf)
-		select {
-		case parts <- part{buf[:n], err}:
-		case <-enough:
-			return
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// errorReader is a reader at its end.
-type errorReader struct{ err error }
-
-func (r errorReader) Read([]byte) (int, error) { return 0, r.err }
