@@ -621,11 +621,9 @@ func newCachedToken(t *oauth2.Token) *cachedToken {
 	c.end = t.Expiry.Round(0)
 	left := 100 - renewTo + rand.Float64()*(renewTo-renewFrom) // percent
 	c.renewAt = c.end.Add(-time.Duration(left / 100 * float64(life)))
-	if time.Now().Before(c.end.Add(-c.margin)) {
-		// Valid of x/oauth2 then agrees about how long it serves.
-		t, _ := oauth2.ReuseTokenSourceWithExpiry(&c.token, nil, c.margin).Token()
-		c.token = *t
-	}
+	// Valid of x/oauth2 is to agree about how long the token serves.
+	issued, _ := oauth2.ReuseTokenSourceWithExpiry(nil, oauth2.StaticTokenSource(&c.token), c.margin).Token()
+	c.token = *issued
 	return c
 }
 
@@ -707,14 +705,18 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // authorizes reports whether req is to get a token of s.
 func (s *tokenSource) authorizes(req *http.Request) bool {
-	if !origin.Same(s.raw.base, req.URL) {
-		if ctx := req.Context(); req.URL != nil && s.raw.Logger.Enabled(ctx, slog.LevelDebug) {
-			s.raw.Logger.DebugContext(ctx, "netoauth: request to another origin, sent without a token",
-				s.raw.attrs("origin", req.URL.Scheme+"://"+req.URL.Host)...)
-		}
+	ctx := req.Context()
+	if endpoint.Marked(ctx) {
 		return false
 	}
-	return !endpoint.Marked(req.Context())
+	if origin.Same(s.raw.base, req.URL) {
+		return true
+	}
+	if req.URL != nil && s.raw.Logger.Enabled(ctx, slog.LevelDebug) {
+		s.raw.Logger.DebugContext(ctx, "netoauth: request to another origin, sent without a token",
+			s.raw.attrs("origin", req.URL.Scheme+"://"+req.URL.Host)...)
+	}
+	return false
 }
 
 // unauthorized handles the 401 that resp is to a request with c.
