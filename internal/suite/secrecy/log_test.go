@@ -1,4 +1,4 @@
-package secrecytest_test
+package secrecy_test
 
 import (
 	"bytes"

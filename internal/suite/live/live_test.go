@@ -1,5 +1,5 @@
-// Package livetest_test specifies the live token source, in virtual time.
-package livetest_test
+// Package live_test specifies the live token source, in virtual time.
+package live_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package livetest_test
+package live_test
 
 import (
 	"context"

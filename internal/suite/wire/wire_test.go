@@ -1,6 +1,6 @@
-// Package wiretest_test holds the package to its contract on the wire: what it sends, and what it makes of
+// Package wire_test holds the package to its contract on the wire: what it sends, and what it makes of
 // whatever comes back. It knows only the exported names.
-package wiretest_test
+package wire_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package wiretest_test
+package wire_test
 
 import (
 	"errors"

@@ -1,7 +1,7 @@
-// Package secrecytest_test looks for secrets wherever text comes out of the package: in whatever fmt,
+// Package secrecy_test looks for secrets wherever text comes out of the package: in whatever fmt,
 // encoding/json, encoding/xml, text/template and log/slog make of its values, in errors whatever the server
 // echoed into them, and in logs. It knows only the exported names.
-package secrecytest_test
+package secrecy_test
 
 import (
 	"context"
