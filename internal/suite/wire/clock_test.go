@@ -1,20 +1,21 @@
 package wire_test
 
 import (
-	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
 	"github.com/netoauth/netoauth/netoauthtest"
 )
 
 // A log-in with a request token that is refused is signed once more with the server's time where the answer's
 // Date is over 30 s away from the local clock.
-func TestAWrongClockIsCorrectedOnce(t *testing.T) {
+func TestAPIKey_wrongClockIsCorrectedOnce(t *testing.T) {
 	tests := []struct {
 		offset time.Duration // of the server's clock
 		refuse int           // how many requests are refused for another reason
@@ -46,46 +47,42 @@ func TestAWrongClockIsCorrectedOnce(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("server %v ahead, %d refused", tt.offset, tt.refuse), func(t *testing.T) {
-			srv := newServer(t)
-			synctest.Test(t, func(t *testing.T) {
-				c := credentials(t, srv, netoauth.Options{})[apiKey.name]
-				srv.SetClock(tt.offset)
-				srv.Fail(tt.refuse, netoauthtest.Status(http.StatusUnauthorized))
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.SetClock(tt.offset)
+				w.Fail(tt.refuse, netoauthtest.Status(http.StatusUnauthorized))
 				start := time.Now()
-				tok, err := c.Token(within(t.Context(), srv))
-				diff(t, "POSTs", tt.posts, srv.Requests(netoauthtest.APIKeyPath))
+				tok, err := w.Key.Token(w.Ctx)
+				suite.Diff(t, "POSTs", tt.posts, w.Requests(netoauthtest.APIKeyPath))
 				if (err == nil) != tt.ok {
 					t.Fatalf("error %v", err)
 				}
 				if err != nil {
-					diff(t, "StatusCode", 401, answered(t, apiKey, srv.URL, err).StatusCode)
+					suite.Diff(t, "StatusCode", 401, answered(t, apiKey, w.URL, err).StatusCode)
 					return
 				}
-				diff(t, "Expiry, by the local clock", "5m0s", tok.Expiry.Sub(start).String())
+				suite.Diff(t, "Expiry, by the local clock", "5m0s", tok.Expiry.Sub(start).String())
 			})
 		})
 	}
 }
 
-func TestACorrectedRequestTokenIsAFreshOneWithTheServersTime(t *testing.T) {
+func TestAPIKey_correctedRequestTokenIsAFreshOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		serverTime := time.Now().Add(-3 * time.Hour)
 		var iats []any
 		var jtis []any
-		ctx := over(t.Context(), roundTripper(func(r *http.Request) (*http.Response, error) {
+		ctx := suite.Over(t.Context(), suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			_, claims := verify(t, sentJWT(t, r), "the shared secret")
 			iats, jtis = append(iats, claims["iat"]), append(jtis, claims["jti"])
-			resp := respond(r, 401, "")
-			resp.Header.Set("Date", serverTime.UTC().Format(http.TimeFormat))
 			if len(iats) == 2 {
-				resp = respond(r, 200, good)
+				return suite.Answer(200, good).RoundTrip(r)
 			}
-			return resp, nil
+			return suite.Answer(401, "", "Date", serverTime.UTC().Format(http.TimeFormat)).RoundTrip(r)
 		}))
 		if _, err := apiKey.new("https://api.test", netoauth.Options{}).Token(ctx); err != nil {
 			t.Fatal(err)
 		}
-		diff(t, "iats", []any{float64(time.Now().Unix()), float64(serverTime.Unix())}, iats)
+		suite.Diff(t, "iats", []any{float64(time.Now().Unix()), float64(serverTime.Unix())}, iats)
 		if len(jtis) != 2 || jtis[0] == jtis[1] {
 			t.Errorf("jtis %v, want two", jtis)
 		}
@@ -98,85 +95,65 @@ func sentJWT(t *testing.T, r *http.Request) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	buf := make([]byte, 1<<16)
-	n, _ := body.Read(buf)
-	jwt, _ := object(t, string(buf[:n]))["jwt"].(string)
+	text, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwt, _ := object(t, string(text))["jwt"].(string)
 	return jwt
 }
 
-func TestTheClockIsNotTheReasonForWhatIsNoRefusal(t *testing.T) {
-	for _, code := range []int{200, 302, 408, 425, 429, 500, 503} {
-		for _, date := range []string{"-2h", "", "garbage"} {
+func TestAPIKey_signsAgainForNothingElse(t *testing.T) {
+	dates := map[string]func() string{
+		"two hours ago": func() string { return time.Now().Add(-2 * time.Hour).UTC().Format(http.TimeFormat) },
+		"none":          func() string { return "" },
+		"garbage":       func() string { return "garbage" },
+		"a number":      func() string { return "0" },
+		"no such day":   func() string { return "Mon, 99 Foo 2006 15:04:05 GMT" },
+	}
+	for _, code := range []int{200, 302, 401, 408, 425, 429, 500, 503} {
+		for name, date := range dates {
+			if code == 401 && name == "two hours ago" {
+				continue // for which it does
+			}
 			synctest.Test(t, func(t *testing.T) {
 				posts := 0
-				ctx := over(t.Context(), roundTripper(func(r *http.Request) (*http.Response, error) {
+				ctx := suite.Over(t.Context(), suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
 					posts++
-					resp := respond(r, code, "")
-					resp.Header.Set("Date", date)
-					if date == "-2h" {
-						resp.Header.Set("Date", time.Now().Add(-2*time.Hour).UTC().Format(http.TimeFormat))
-					}
-					return resp, nil
+					return suite.Answer(code, "", "Date", date()).RoundTrip(r)
 				}))
-				if _, err := apiKey.new("https://api.test", netoauth.Options{}).Token(ctx); err == nil {
-					t.Error("no error")
-				}
-				if posts != 1 {
-					t.Errorf("%d with Date %q: %d POSTs, want 1", code, date, posts)
-				}
+				_, err := apiKey.new("https://api.test", netoauth.Options{}).Token(ctx)
+				answered(t, apiKey, "https://api.test", err)
+				suite.Diff(t, fmt.Sprintf("POSTs for %d, Date: %s", code, name), 1, posts)
 			})
 		}
 	}
 }
 
-func TestARefusalWithoutAReadableDateIsNotTriedAgain(t *testing.T) {
-	for _, date := range []string{"", "garbage", "0", "Mon, 99 Foo 2006 15:04:05 GMT"} {
-		posts := 0
-		ctx := over(t.Context(), roundTripper(func(r *http.Request) (*http.Response, error) {
-			posts++
-			resp := respond(r, 401, "")
-			resp.Header["Date"] = []string{date}
-			return resp, nil
-		}))
-		_, err := apiKey.new("https://api.test", netoauth.Options{}).Token(ctx)
-		if !errors.Is(err, netoauth.ErrRejected) || posts != 1 {
-			t.Errorf("Date %q: %d POSTs, %v", date, posts, err)
-		}
-	}
-}
-
-func TestOnlyTheAPIKeyFlowSignsAgain(t *testing.T) {
+func TestAPIKey_isTheOnlyFlowThatSignsAgain(t *testing.T) {
 	for _, f := range []flow{password, refresh} {
-		srv := newServer(t)
-		synctest.Test(t, func(t *testing.T) {
-			c := credentials(t, srv, netoauth.Options{})[f.name]
-			before := srv.Requests("")
-			srv.SetClock(-2 * time.Hour)
-			srv.Fail(-1, netoauthtest.Status(http.StatusUnauthorized))
-			_, err := c.Token(within(t.Context(), srv))
-			answered(t, f, srv.URL, err)
-			diff(t, f.name+": POSTs", 1, srv.Requests("")-before)
+		suite.InBubble(t, func(t *testing.T, w *suite.World) {
+			c := credentials(t, w)[f.name]
+			before := w.Requests("")
+			w.SetClock(-2 * time.Hour)
+			w.Fail(-1, netoauthtest.Status(http.StatusUnauthorized))
+			_, err := c.Token(w.Ctx)
+			answered(t, f, w.URL, err)
+			suite.Diff(t, f.name+": POSTs", 1, w.Requests("")-before)
 		})
 	}
 }
 
-func TestTheLiveSourceSurvivesAWrongClockForHours(t *testing.T) {
-	srv := newServer(t)
-	synctest.Test(t, func(t *testing.T) {
-		srv.SetClock(-2 * time.Hour)
-		srv.SetLifetimes(5*time.Minute, time.Minute) // so that each renewal is a log-in
-		key, err := netoauth.ParseAPIKey(srv.Netosecret)
-		if err != nil {
-			t.Fatal(err)
-		}
-		src := key.TokenSource(within(t.Context(), srv))
+func TestAPIKey_sourceSurvivesAWrongClockForHours(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.SetClock(-2 * time.Hour)
+		w.SetLifetimes(5*time.Minute, time.Minute) // so that each renewal is a log-in
+		src := w.Key.TokenSource(w.Ctx)
 		for range 180 {
-			if _, err := src.Token(); err != nil {
-				t.Fatal(err)
-			}
+			suite.MustToken(t, src)
 			time.Sleep(time.Minute)
 		}
-		if n, m := srv.Requests(netoauthtest.APIKeyPath), srv.Requests(""); n != m || n > 2*60 {
+		if n, m := w.Requests(netoauthtest.APIKeyPath), w.Requests(""); n != m || n > 2*60 {
 			t.Errorf("%d log-ins of %d token requests, want log-ins alone, two for each of at most 60 tokens", n, m)
 		}
 	})

@@ -4,13 +4,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
-	"maps"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
 	"golang.org/x/oauth2"
 )
 
@@ -25,17 +23,6 @@ func plain(k *netoauth.APIKey) plainKey {
 }
 
 var sampleKey = plainKey{"https://api.netography.com/api/v1", "myshortname", "myappname", "myappkey", "mysharedsecret"}
-
-func TestTheDocumentedSampleDecodesToTheDocumentedValuesAndSigns(t *testing.T) {
-	k, err := netoauth.ParseAPIKey(sample)
-	if err != nil {
-		t.Fatal(err)
-	}
-	diff(t, "key", sampleKey, plain(k))
-	diff(t, "options", true, k.InitialToken == nil && k.OnToken == nil && k.Logger == nil)
-	_, claims := verify(t, requestTokens(t, k, 1)[0], "mysharedsecret")
-	diff(t, "shortname", any("myshortname"), claims["shortname"])
-}
 
 // nastyKey has, in base64, both characters in which the two alphabets differ, and needs padding.
 var nastyKey = plainKey{"https://host.test/a?>~~~"[:len("https://host.test/a")], "sub.acme", "re<po>&rts", "ÿþ?>~~~ýü", "sec\"ret\\ \t\n ÿÿÿ???>>>"}
@@ -52,63 +39,18 @@ func encode(t testing.TB, k plainKey) []byte {
 	return []byte(strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(text)))
 }
 
-func TestNetosecretIsTheInverseOfParseAPIKey(t *testing.T) {
-	for _, want := range []plainKey{sampleKey, nastyKey} {
-		k := &netoauth.APIKey{URL: want.URL, Shortname: want.Shortname, AppName: want.AppName,
-			AppKey: netoauth.Secret(want.AppKey), SharedSecret: netoauth.Secret(want.SharedSecret)}
-		got, err := netoauth.ParseAPIKey(k.Netosecret())
-		if err != nil {
-			t.Fatal(err)
-		}
-		diff(t, "key", want, plain(got))
-		again, err := netoauth.ParseAPIKey(got.Netosecret())
-		if err != nil {
-			t.Fatal(err)
-		}
-		diff(t, "key after two rounds", want, plain(again))
-	}
-}
-
-func TestNetosecretHasTheFiveDocumentedStringFields(t *testing.T) {
-	k := &netoauth.APIKey{Shortname: "acme", AppName: "reports", AppKey: "key", SharedSecret: "secret"}
-	text, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(k.Netosecret(), "="))
-	if err != nil {
-		t.Fatal(err)
-	}
-	diff(t, "fields", map[string]any{
-		"url": netoauth.DefaultURL, "shortname": "acme", "appname": "reports", "appkey": "key", "sharedsecret": "secret",
-	}, object(t, string(text)))
-}
-
-func TestAccountIsTheSameKeyForASubAccountWithoutInitialToken(t *testing.T) {
+func TestParseAPIKey_readsTheDocumentedSample(t *testing.T) {
 	k, err := netoauth.ParseAPIKey(sample)
 	if err != nil {
 		t.Fatal(err)
 	}
-	called := false
-	k.InitialToken = &oauth2.Token{AccessToken: "the parent's"}
-	k.OnToken = func(*oauth2.Token) { called = true }
-	k.Logger = slog.New(slog.DiscardHandler)
-	sub := k.Account("subsidiary")
-
-	want := sampleKey
-	want.Shortname = "subsidiary"
-	diff(t, "the sub-account's key", want, plain(sub))
-	if sub.InitialToken != nil {
-		t.Error("the sub-account has the parent's InitialToken")
-	}
-	if sub.Logger != k.Logger || sub.OnToken == nil {
-		t.Error("the sub-account lost Logger or OnToken")
-	} else if sub.OnToken(nil); !called {
-		t.Error("the sub-account's OnToken is another")
-	}
-	diff(t, "the parent's key", sampleKey, plain(k))
-	if k.InitialToken == nil {
-		t.Error("the parent lost its InitialToken")
-	}
+	suite.Diff(t, "key", sampleKey, plain(k))
+	suite.Diff(t, "options", true, k.InitialToken == nil && k.OnToken == nil && k.Logger == nil)
+	_, claims := verify(t, requestTokens(t, k, 1)[0], "mysharedsecret")
+	suite.Diff(t, "shortname", any("myshortname"), claims["shortname"])
 }
 
-func TestPeoplePasteANETOSECRETInManyForms(t *testing.T) {
+func TestParseAPIKey_readsWhatPeoplePaste(t *testing.T) {
 	text := encode(t, nastyKey)
 	for len(text)%3 != 1 { // so that padded and unpadded differ
 		text = append(text, ' ')
@@ -151,7 +93,7 @@ func TestPeoplePasteANETOSECRETInManyForms(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		diff(t, name, nastyKey, plain(k))
+		suite.Diff(t, name, nastyKey, plain(k))
 	}
 }
 
@@ -168,157 +110,58 @@ func indent(t testing.TB, text []byte) []byte {
 	return out
 }
 
-// badKey has values that are easy to find in an error.
-var badKey = map[string]any{
-	"url": "https://URLVALUE.test", "shortname": "SHORTNAMEVALUE", "appname": "APPNAMEVALUE",
-	"appkey": "APPKEYVALUE", "sharedsecret": "SHAREDSECRETVALUE",
-}
-
-// wrongNetosecret is refused, and the error must have the parts in it.
-type wrongNetosecret struct {
-	name, text string
-	parts      []string
-}
-
-func wrongNetosecrets(t *testing.T) []wrongNetosecret {
-	b64 := base64.StdEncoding.EncodeToString
-	with := func(name string, v any) string {
-		m := maps.Clone(badKey)
-		m[name] = v
-		text, err := json.Marshal(m)
+func TestAPIKey_netosecretIsTheInverseOfParseAPIKey(t *testing.T) {
+	for _, want := range []plainKey{sampleKey, nastyKey} {
+		k := &netoauth.APIKey{URL: want.URL, Shortname: want.Shortname, AppName: want.AppName,
+			AppKey: netoauth.Secret(want.AppKey), SharedSecret: netoauth.Secret(want.SharedSecret)}
+		got, err := netoauth.ParseAPIKey(k.Netosecret())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return b64(text)
-	}
-	without := func(names ...string) string {
-		m := maps.Clone(badKey)
-		for _, name := range names {
-			delete(m, name)
-		}
-		text, err := json.Marshal(m)
+		suite.Diff(t, "key", want, plain(got))
+		again, err := netoauth.ParseAPIKey(got.Netosecret())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return b64(text)
+		suite.Diff(t, "key after two rounds", want, plain(again))
 	}
-	whole := without()
-	text, err := base64.StdEncoding.DecodeString(whole)
+}
+
+func TestAPIKey_netosecretHasTheDocumentedFields(t *testing.T) {
+	k := &netoauth.APIKey{Shortname: "acme", AppName: "reports", AppKey: "key", SharedSecret: "secret"}
+	text, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(k.Netosecret(), "="))
 	if err != nil {
 		t.Fatal(err)
 	}
-	jwt := requestTokens(t, &netoauth.APIKey{URL: "https://api.test", Shortname: "SHORTNAMEVALUE", AppName: "APPNAMEVALUE",
-		AppKey: "APPKEYVALUE", SharedSecret: "SHAREDSECRETVALUE"}, 1)[0]
-
-	tests := []wrongNetosecret{
-		{"empty", "", []string{"empty"}},
-		{"white space only", " \t\r\n\u00a0 ", []string{"empty"}},
-		{"padding only", "====", nil},
-		{"not base64", "{not base64}: SHAREDSECRETVALUE", []string{"base64"}},
-		{"the JSON itself", string(text), []string{"base64"}},
-		{"quoted", `"` + whole + `"`, []string{"base64"}},
-		{"with its variable's name", "NETOSECRET=" + whole, nil},
-		{"cut by one character", strings.TrimRight(whole, "=")[:81], []string{"base64"}},
-		{"cut in the middle", strings.TrimRight(whole, "=")[:80], []string{"JSON"}},
-		{"garbage after the padding", b64([]byte("SHAREDSECRETVALUE ")) + "=!", []string{"base64"}},
-		{"two of them", whole + whole, nil},
-		{"invalid UTF-8", "\xff\xfe" + whole, []string{"base64"}},
-		{"not JSON", b64([]byte("SHAREDSECRETVALUE")), []string{"JSON"}},
-		{"empty JSON", b64([]byte(" ")), []string{"JSON"}},
-		{"JSON array", b64([]byte(`["SHAREDSECRETVALUE"]`)), []string{"JSON object"}},
-		{"JSON array of the object", b64([]byte("[" + string(text) + "]")), []string{"JSON object"}},
-		{"JSON null", b64([]byte("null")), []string{"JSON object"}},
-		{"JSON string", b64([]byte(`"SHAREDSECRETVALUE"`)), []string{"JSON object"}},
-		{"JSON number", b64([]byte("12345")), []string{"JSON object"}},
-		{"JSON bool", b64([]byte("true")), []string{"JSON object"}},
-		{"garbage after the JSON", b64([]byte(string(text) + " SHAREDSECRETVALUE")), []string{"JSON"}},
-		{"a second JSON object", b64([]byte(string(text) + string(text))), []string{"JSON"}},
-		{"no field", b64([]byte("{}")), []string{"url", "shortname", "appname", "appkey", "sharedsecret"}},
-		{"two fields missing", without("appkey", "url"), []string{"appkey", "url"}},
-		{"binary", b64([]byte{0, 1, 2, 0xff}), []string{"JSON"}},
-		{"a request token", jwt, []string{"request token", "NETOSECRET"}},
-		{"a request token, wrapped", jwt[:50] + "\r\n" + jwt[50:] + "\n", []string{"request token", "NETOSECRET"}},
-		{"an unsigned JWT", strings.Join(strings.Split(jwt, ".")[:2], ".") + ".", []string{"request token", "NETOSECRET"}},
-		{"huge, not base64", strings.Repeat("SHAREDSECRETVALUE!", 1<<16), []string{"base64"}},
-		{"huge, not JSON", strings.Repeat("SHAREDSECRETVALU", 1<<16), []string{"JSON"}},
-		{"huge, a field missing", b64([]byte(`{"shortname":"` + strings.Repeat("SHORTNAMEVALUE", 1<<16) + `"}`)), []string{"appkey"}},
-		{"huge, a field of the wrong type", with("appkey", []string{strings.Repeat("APPKEYVALUE", 1<<16)}), []string{"appkey"}},
-		{"deeply nested", b64([]byte(strings.Repeat("[", 1<<16))), []string{"JSON"}},
-	}
-	for name := range badKey {
-		tests = append(tests,
-			wrongNetosecret{name + " missing", without(name), []string{name}},
-			wrongNetosecret{name + " null", with(name, nil), []string{name}},
-			wrongNetosecret{name + " empty", with(name, ""), []string{name}},
-			wrongNetosecret{name + " a number", with(name, 12345), []string{name, "string"}},
-			wrongNetosecret{name + " a bool", with(name, true), []string{name, "string"}},
-			wrongNetosecret{name + " an array", with(name, []any{badKey[name]}), []string{name, "string"}},
-			wrongNetosecret{name + " an object", with(name, map[string]any{"x": badKey[name]}), []string{name, "string"}},
-		)
-	}
-	for name, bad := range badURLs {
-		tests = append(tests, wrongNetosecret{"URL " + name, with("url", bad), []string{"URL"}})
-	}
-	return tests
+	suite.Diff(t, "fields", map[string]any{
+		"url": netoauth.DefaultURL, "shortname": "acme", "appname": "reports", "appkey": "key", "sharedsecret": "secret",
+	}, object(t, string(text)))
 }
 
-func TestABadNETOSECRETIsRefusedByAnErrorThatSaysWhyAndShowsNothingOfIt(t *testing.T) {
-	for _, tt := range wrongNetosecrets(t) {
-		t.Run(tt.name, func(t *testing.T) {
-			k, err := netoauth.ParseAPIKey(tt.text)
-			if err == nil {
-				t.Fatalf("no error; the key is %+v", k)
-			}
-			if k != nil {
-				t.Error("a key beside the error")
-			}
-			text := err.Error()
-			mentions(t, text, append(tt.parts, "netoauth", "NETOSECRET")...)
-			oneLine(t, "the error", text, 300)
-			for _, v := range append([]any{marker, "12345"}, slicesOf(badKey)...) {
-				if strings.Contains(text, v.(string)) {
-					t.Errorf("the error shows %s: %q", v, text)
-				}
-			}
-			if len(tt.text) > 12 && strings.Contains(text, tt.text[:12]) {
-				t.Errorf("the error shows what was pasted: %q", text)
-			}
-		})
-	}
-}
-
-func slicesOf(m map[string]any) (values []any) {
-	for _, v := range m {
-		values = append(values, v)
-	}
-	return values
-}
-
-func TestANETOSECRETWithInvalidUTF8InsideIsRefusedRatherThanChanged(t *testing.T) {
-	text := "{\"url\":\"https://host.test\",\"shortname\":\"acme\",\"appname\":\"reports\",\"appkey\":\"key\",\"sharedsecret\":\"se\xffcret\"}"
-	k, err := netoauth.ParseAPIKey(base64.StdEncoding.EncodeToString([]byte(text)))
-	if err == nil && string(k.SharedSecret) != "se\xffcret" {
-		t.Errorf("the shared secret se\\xffcret was read as %q, which signs nothing the API accepts; want an error", string(k.SharedSecret))
-	}
-}
-
-func TestMissingFieldsAreNamedAndOthersAreNot(t *testing.T) {
-	text, err := json.Marshal(map[string]any{"url": badKey["url"], "appname": badKey["appname"]})
+func TestAPIKey_accountIsTheSameKeyWithoutInitialToken(t *testing.T) {
+	k, err := netoauth.ParseAPIKey(sample)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = netoauth.ParseAPIKey(base64.StdEncoding.EncodeToString(text))
-	if err == nil {
-		t.Fatal("no error")
+	called := false
+	k.InitialToken = &oauth2.Token{AccessToken: "the parent's"}
+	k.OnToken = func(*oauth2.Token) { called = true }
+	k.Logger = slog.New(slog.DiscardHandler)
+	sub := k.Account("subsidiary")
+
+	want := sampleKey
+	want.Shortname = "subsidiary"
+	suite.Diff(t, "the sub-account's key", want, plain(sub))
+	if sub.InitialToken != nil {
+		t.Error("the sub-account has the parent's InitialToken")
 	}
-	var named []string
-	for _, word := range strings.FieldsFunc(err.Error(), func(r rune) bool { return r == ' ' || r == ',' }) {
-		if _, ok := badKey[word]; ok {
-			named = append(named, word)
-		}
+	if sub.Logger != k.Logger || sub.OnToken == nil {
+		t.Error("the sub-account lost Logger or OnToken")
+	} else if sub.OnToken(nil); !called {
+		t.Error("the sub-account's OnToken is another")
 	}
-	sorted := cmpopts.SortSlices(func(a, b string) bool { return a < b })
-	if d := cmp.Diff([]string{"appkey", "sharedsecret", "shortname"}, named, sorted); d != "" {
-		t.Errorf("fields named in %q (-want +got):\n%s", err, d)
+	suite.Diff(t, "the parent's key", sampleKey, plain(k))
+	if k.InitialToken == nil {
+		t.Error("the parent lost its InitialToken")
 	}
 }
