@@ -105,7 +105,7 @@ func (b *CountingBody) Close() error {
 }
 
 // Serve starts a server on the loopback interface for the time of the test, and returns its URL.
-func Serve(t testing.TB, h http.Handler) string {
+func Serve(t testing.TB, h http.HandlerFunc) string {
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
 	return srv.URL

@@ -61,7 +61,7 @@ func TestClient_jarAndTimeoutCountForTokenRequests(t *testing.T) {
 
 func TestToken_nilClientInTheContextIsNone(t *testing.T) {
 	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, (*http.Client)(nil))
-	if _, err := refresh.new(suite.Serve(t, suite.Answer(200, good)), netoauth.Options{}).Token(ctx); err != nil {
+	if _, err := refresh.new(suite.Serve(t, suite.Answer(200, good).ServeHTTP), netoauth.Options{}).Token(ctx); err != nil {
 		t.Error(err)
 	}
 }

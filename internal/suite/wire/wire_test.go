@@ -66,7 +66,7 @@ type api struct {
 // serve starts an api, which answers as h does.
 func serve(t testing.TB, h http.Handler) *api {
 	a := &api{}
-	a.URL = suite.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	a.URL = suite.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		a.mu.Lock()
 		a.requests = append(a.requests, request{
@@ -75,7 +75,7 @@ func serve(t testing.TB, h http.Handler) *api {
 		})
 		a.mu.Unlock()
 		h.ServeHTTP(w, r)
-	}))
+	})
 	return a
 }
 

@@ -1,22 +1,19 @@
 package secrecy_test
 
 import (
-	"bufio"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"html"
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/netoauth/netoauth"
-	"golang.org/x/oauth2"
+	"github.com/netoauth/netoauth/internal/suite"
 )
 
 // sent is what a server can find in a request: the body as it came, and each credential in it.
@@ -126,48 +123,11 @@ func jsonASCII(text string) string {
 	return b.String()
 }
 
-// kits are the secrets that errors are tried with.
-var kits = []struct {
-	name string
-	kit
-}{{"plain", plainKit}, {"awkward", awkwardKit}}
-
-// brief are the texts of an error that a program would log, and those of all errors in it, as a reporter of
-// errors collects them.
-func brief(err error) map[string]string {
-	out := make(map[string]string)
-	for _, format := range []string{"%U", "%c", "%z", "%!"} { // which are bad for an error
-		out[format] = fmt.Sprintf(format, err)
-	}
-	note := func(what string, err error) {
-		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			out[what+format] = fmt.Sprintf(format, err)
-		}
-		text, _ := json.Marshal(err)
-		out[what+"json"] = string(text)
-	}
-	note("", err)
-	note("wrapped, ", fmt.Errorf("wrapped: %w", err))
-	note("joined, ", errors.Join(errors.New("another"), err))
-	var e *netoauth.Error
-	if errors.As(err, &e) {
-		note("netoauth.Error, ", e)
-		out["netoauth.Error as a value"] = fmt.Sprintf("%+v %#v", *e, *e)
-		out["Name and Message"] = e.Name + "\n" + e.Message
-	}
-	var re *oauth2.RetrieveError
-	if errors.As(err, &re) {
-		note("oauth2.RetrieveError, ", re)
-		out["RetrieveError's fields"] = strings.Join([]string{string(re.Body), re.ErrorCode, re.ErrorDescription, re.ErrorURI}, "\n")
-	}
-	return out
-}
-
-func TestAServerThatEchoesARequestInItsAnswerPutsNoSecretIntoTheError(t *testing.T) {
+func TestError_showsNoSecretThatAServerEchoes(t *testing.T) {
 	for _, k := range kits {
 		var write func(w http.ResponseWriter, text string)
 		var said echo
-		u := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		u := suite.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 			raw, credentials := sent(r)
 			write(w, said.text(raw, credentials))
 		})
@@ -181,7 +141,7 @@ func TestAServerThatEchoesARequestInItsAnswerPutsNoSecretIntoTheError(t *testing
 						write = func(w http.ResponseWriter, text string) { a.write(w, code, text) }
 						for flow, c := range k.flows(u, netoauth.Options{}) {
 							v := k.vault()
-							_, err := c.Token(over(t.Context(), v.watch(http.DefaultTransport)))
+							_, err := c.Token(suite.Over(t.Context(), v.watch(http.DefaultTransport)))
 							if err == nil {
 								t.Fatal("no error")
 							}
@@ -241,7 +201,7 @@ var brokenAnswers = []struct {
 
 // breaking starts a server that answers with the bytes that text makes of what it was sent.
 func breaking(t *testing.T, text func(raw string, credentials []string) string) string {
-	return serve(t, func(w http.ResponseWriter, r *http.Request) {
+	return suite.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		answer := text(sent(r))
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
@@ -253,7 +213,7 @@ func breaking(t *testing.T, text func(raw string, credentials []string) string) 
 	})
 }
 
-func TestABrokenAnswerThatEchoesARequestPutsNoSecretIntoTheError(t *testing.T) {
+func TestError_showsNoSecretThatABrokenAnswerEchoes(t *testing.T) {
 	for _, k := range kits {
 		for _, b := range brokenAnswers {
 			t.Run(k.name+"/"+b.name, func(t *testing.T) {
@@ -261,7 +221,7 @@ func TestABrokenAnswerThatEchoesARequestPutsNoSecretIntoTheError(t *testing.T) {
 					u := breaking(t, func(raw string, credentials []string) string { return b.text(said.text(raw, credentials)) })
 					for flow, c := range k.flows(u, netoauth.Options{}) {
 						v := k.vault()
-						_, err := c.Token(over(t.Context(), v.watch(&http.Transport{DisableKeepAlives: true})))
+						_, err := c.Token(suite.Over(t.Context(), v.watch(&http.Transport{DisableKeepAlives: true})))
 						if err == nil {
 							t.Fatal("no error")
 						}
@@ -272,170 +232,6 @@ func TestABrokenAnswerThatEchoesARequestPutsNoSecretIntoTheError(t *testing.T) {
 					}
 				}
 			})
-		}
-	}
-}
-
-// A reporter of errors collects the text of each error in a chain, not of the outermost alone.
-func TestNoErrorInTheChainShowsASecret(t *testing.T) {
-	for _, k := range kits {
-		for _, b := range brokenAnswers {
-			t.Run(k.name+"/"+b.name, func(t *testing.T) {
-				v := k.vault()
-				ctx := over(t.Context(), v.watch(&http.Transport{DisableKeepAlives: true}))
-				u := breaking(t, func(_ string, credentials []string) string { return b.text(credentials[0]) })
-				for flow, c := range k.flows(u, netoauth.Options{}) {
-					_, err := c.Token(ctx)
-					for err := range chain(err) {
-						v.check(t, fmt.Sprintf("%s: %T", flow, err), err.Error())
-					}
-				}
-			})
-		}
-	}
-}
-
-// chain is err and all errors in it.
-func chain(err error) func(yield func(error) bool) {
-	return func(yield func(error) bool) { walk(err, yield) }
-}
-
-func walk(err error, yield func(error) bool) bool {
-	if err == nil {
-		return true
-	}
-	if !yield(err) {
-		return false
-	}
-	switch u := err.(type) {
-	case interface{ Unwrap() error }:
-		return walk(u.Unwrap(), yield)
-	case interface{ Unwrap() []error }:
-		return !slices.ContainsFunc(u.Unwrap(), func(err error) bool { return !walk(err, yield) })
-	}
-	return true
-}
-
-// A good answer that is refused, cut off or damaged has tokens in it.
-func TestAnAnswerWithATokenThatIsNotTakenPutsNoTokenIntoTheError(t *testing.T) {
-	k := plainKit
-	replace := func(old, with string) string { return strings.Replace(k.answer(), old, with, 1) }
-	tests := []struct {
-		name string
-		code int
-		body string
-		cut  bool
-	}{
-		{"cut off", 200, k.answer(), true},
-		{"cut off before the end", 200, k.answer()[:len(k.answer())-20], false},
-		{"of another type", 200, replace(`"bearer"`, `"mac"`), false},
-		{"with a control character", 200, replace(k.newAccess+`","expires_in`, k.newAccess+`\n","expires_in`), false},
-		{"in an array", 200, "[" + k.answer() + "]", false},
-		{"as a form", 200, url.Values{"access_token": {k.newAccess}, "refresh_token": {k.newRefresh}}.Encode(), false},
-		{"with garbage behind", 200, k.answer() + "garbage", false},
-		{"huge", 200, k.answer() + strings.Repeat(" ", 1<<20), false},
-		{"with the token in an array", 200, fmt.Sprintf(`{"access_token":[%q],"refresh_token":{"a":%q}}`, k.newAccess, k.newRefresh), false},
-	}
-	for _, tt := range tests {
-		u := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-			if tt.cut {
-				w.Header().Set("Content-Length", strconv.Itoa(len(tt.body)+10))
-			}
-			w.WriteHeader(tt.code)
-			io.WriteString(w, tt.body)
-		})
-		v := k.vault()
-		for flow, c := range k.flows(u, netoauth.Options{}) {
-			tok, err := c.Token(t.Context())
-			if err == nil && tt.name != "with a control character" {
-				t.Errorf("%s: a token %v, no error", tt.name, tok.Type())
-				continue
-			}
-			v.checkAll(t, flow+", "+tt.name, brief(err))
-		}
-	}
-}
-
-func TestTheErrorsOfSourceAndClientShowNoSecret(t *testing.T) {
-	k := plainKit
-	v := k.vault()
-	u := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		raw, credentials := sent(r)
-		inJSON(w, 401, map[string]any{"status": 401, "name": raw, "message": strings.Join(credentials, " ")}, true)
-	})
-	ctx := over(t.Context(), v.watch(http.DefaultTransport))
-	expired := k.initial()
-	expired.AccessToken = "" // so that it is renewed at once
-	for name, o := range map[string]netoauth.Options{"new": {}, "with a refresh token to begin with": {InitialToken: expired}} {
-		for flow, c := range k.flows(u, o) {
-			src := c.TokenSource(ctx)
-			for range 2 { // the second is the first again
-				_, err := src.Token()
-				if !errors.Is(err, netoauth.ErrRejected) {
-					t.Fatalf("%s: %v, want ErrRejected", name, err)
-				}
-				for how, text := range texts(err) {
-					v.check(t, flow+" source, "+how, text)
-				}
-			}
-			_, err := c.Client(ctx).Post(u+"/api/v1/things", "text/plain", strings.NewReader("x"))
-			if !errors.Is(err, netoauth.ErrRejected) {
-				t.Fatalf("%s: %v, want ErrRejected", name, err)
-			}
-			for how, text := range texts(err) {
-				v.check(t, flow+" client, "+how, text)
-			}
-			v.checkAll(t, flow+" source that failed", texts(src))
-		}
-	}
-}
-
-func TestTheErrorsOfABrokenNetworkShowNoSecret(t *testing.T) {
-	k := plainKit
-	v := k.vault()
-	dropped := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	for name, u := range map[string]string{"refused": "http://127.0.0.1:1", "dropped": dropped, "no TLS": strings.Replace(dropped, "http:", "https:", 1)} {
-		for flow, c := range k.flows(u, netoauth.Options{}) {
-			_, err := c.Token(over(t.Context(), v.watch(http.DefaultTransport)))
-			if err == nil {
-				t.Fatal("no error")
-			}
-			v.checkAll(t, flow+", "+name, brief(err))
-			v.checkAll(t, flow+", "+name, texts(err))
-		}
-	}
-	// A transport of the user's own that says what it could not send.
-	for flow, c := range k.flows("https://api.test", netoauth.Options{}) {
-		_, err := c.Token(over(t.Context(), v.watch(roundTripper(func(r *http.Request) (*http.Response, error) {
-			body, _ := io.ReadAll(r.Body)
-			r.Body.Close()
-			return nil, fmt.Errorf("cannot send %s", body)
-		}))))
-		if err == nil {
-			t.Fatal("no error")
-		}
-		v.check(t, flow+", a transport that quotes the request", fmt.Sprintf("%v %+v %s %q", err, err, err, err))
-	}
-}
-
-func TestAnErrorsResponseIsNotAWayToTheRequestsBody(t *testing.T) {
-	k := plainKit
-	v := k.vault()
-	u := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })
-	for flow, c := range k.flows(u, netoauth.Options{}) {
-		_, err := c.Token(over(t.Context(), v.watch(http.DefaultTransport)))
-		var re *oauth2.RetrieveError
-		if !errors.As(err, &re) {
-			t.Fatal(err)
-		}
-		v.check(t, flow+": the Response", fmt.Sprintf("%v %+v %#v", re.Response, re.Response, *re.Response))
-		if re.Response.Request != nil {
-			v.check(t, flow+": the Response's Request", fmt.Sprintf("%v %+v %#v", re.Response.Request, *re.Response.Request, re.Response.Request.Header))
-			var b strings.Builder
-			w := bufio.NewWriter(&b)
-			re.Response.Request.Write(w) // as httputil.DumpRequestOut would
-			w.Flush()
-			v.check(t, flow+": the Response's Request, dumped", b.String())
 		}
 	}
 }
