@@ -314,7 +314,8 @@ func TestTransport_sendsNoTokenAfterARedirectAway(t *testing.T) {
 	away = server("away", func() (to string) { to, fromAway = fromAway[0], fromAway[1:]; return to })
 	own := &netoauth.Refresh{URL: home, RefreshToken: "r"}
 	own.InitialToken = &oauth2.Token{AccessToken: "t"}
-	for name, src := range map[string]oauth2.TokenSource{"of the package": own.TokenSource(t.Context()), "foreign": foreign} {
+	sources := map[string]oauth2.TokenSource{"of the package": own.TokenSource(t.Context()), "foreign": foreign}
+	for name, src := range sources {
 		t.Run(name, func(t *testing.T) {
 			fromAway = []string{away, home, away}
 			client := &http.Client{
@@ -398,12 +399,14 @@ func TestTransport_renewsAfterA401AndSendsTheRequestAgain(t *testing.T) {
 		name     string
 		body     io.Reader
 		change   func(*http.Request)
-		stubborn bool // the API, which refuses each request with a body
+		stubborn bool // the API, which refuses each POST
 		want     int  // status
 		sent     []string
 	}{
 		{name: "no body", want: 200, sent: []string{"", ""}},
-		{name: "http.NoBody", body: http.NoBody, change: func(r *http.Request) { r.GetBody = nil }, want: 200, sent: []string{"", ""}},
+		{name: "http.NoBody", body: http.NoBody, want: 200, sent: []string{"", ""}, change: func(r *http.Request) {
+			r.GetBody = nil
+		}},
 		{name: "GetBody", body: strings.NewReader("body"), want: 200, sent: []string{"body", "body"}},
 		{name: "no GetBody", body: io.MultiReader(strings.NewReader("body")), want: 401, sent: []string{"body"}},
 		{name: "GetBody fails", body: strings.NewReader("body"), want: 401, sent: []string{"body"}, change: func(r *http.Request) {

@@ -13,6 +13,14 @@ import (
 )
 
 func TestOptions_initialToken(t *testing.T) {
+	ended := func(ago time.Duration, refreshToken ...string) func(*oauth2.Token) {
+		return func(tok *oauth2.Token) {
+			tok.Expiry = time.Now().Add(-ago)
+			if refreshToken != nil {
+				tok.RefreshToken = refreshToken[0]
+			}
+		}
+	}
 	tests := []struct {
 		name         string
 		tok          func(*oauth2.Token) // makes it of a token just issued
@@ -21,12 +29,14 @@ func TestOptions_initialToken(t *testing.T) {
 	}{
 		{name: "serves while it is valid", tok: func(*oauth2.Token) {}},
 		{name: "is renewed at its end", tok: func(*oauth2.Token) {}, wait: 5 * time.Minute, fresh: 1},
-		{name: "is refreshed when it has expired", tok: func(tok *oauth2.Token) { tok.Expiry = time.Now().Add(-time.Minute) }, fresh: 1},
-		{name: "is no reason to refresh when its refresh token has ended", tok: func(tok *oauth2.Token) { tok.Expiry = time.Now().Add(-time.Hour) }, login: 1},
+		{name: "is refreshed when it has expired", tok: ended(time.Minute), fresh: 1},
+		{name: "is no reason to refresh when its refresh token has ended", tok: ended(time.Hour), login: 1},
 		{name: "may be a refresh token alone", tok: func(tok *oauth2.Token) { tok.AccessToken = "" }, fresh: 1},
-		{name: "may lack a refresh token", tok: func(tok *oauth2.Token) { tok.Expiry, tok.RefreshToken = time.Now(), "" }, login: 1},
-		{name: "may have a bad refresh token", tok: func(tok *oauth2.Token) { tok.Expiry, tok.RefreshToken = time.Now(), "bad" }, login: 1, fresh: 1},
-		{name: "without an expiry serves for good", tok: func(tok *oauth2.Token) { tok.Expiry = time.Time{} }, wait: 1000 * time.Hour},
+		{name: "may lack a refresh token", tok: ended(0, ""), login: 1},
+		{name: "may have a bad refresh token", tok: ended(0, "bad"), login: 1, fresh: 1},
+		{name: "without an expiry serves for good", wait: 1000 * time.Hour, tok: func(tok *oauth2.Token) {
+			tok.Expiry = time.Time{}
+		}},
 		{name: "may be empty", tok: func(tok *oauth2.Token) { *tok = oauth2.Token{} }, login: 1},
 	}
 	for _, tt := range tests {
@@ -47,8 +57,8 @@ func TestOptions_initialToken(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				want := []int{1 + tt.login, tt.fresh}
-				suite.Diff(t, "log-ins and refreshes", want, []int{w.Requests(netoauthtest.APIKeyPath), w.Requests(netoauthtest.RefreshPath)})
+				requests := []int{w.Requests(netoauthtest.APIKeyPath), w.Requests(netoauthtest.RefreshPath)}
+				suite.Diff(t, "log-ins and refreshes", []int{1 + tt.login, tt.fresh}, requests)
 				if same := got.AccessToken == stored.AccessToken; same != (tt.login+tt.fresh == 0) {
 					t.Errorf("the token is the stored one: %v", same)
 				}

@@ -55,10 +55,16 @@ var echoes = []echo{
 	}},
 	{"the credentials", func(_ string, c []string) string { return "unknown: " + strings.Join(c, ", ") }},
 	{"the first credential alone", func(_ string, c []string) string { return c[0] }},
-	{"the last credential, escaped for a URL", func(_ string, c []string) string { return "unknown: " + url.QueryEscape(c[len(c)-1]) }},
+	{"the last credential, escaped for a URL", func(_ string, c []string) string {
+		return "unknown: " + url.QueryEscape(c[len(c)-1])
+	}},
 	{"the credentials, quoted", func(_ string, c []string) string { return fmt.Sprintf("unknown: %q", c) }},
-	{"the credentials among line breaks", func(_ string, c []string) string { return "unknown:\r\n\t" + strings.Join(c, "\n") }},
-	{"the credentials far behind", func(_ string, c []string) string { return strings.Repeat("x", 290) + strings.Join(c, " ") }},
+	{"the credentials among line breaks", func(_ string, c []string) string {
+		return "unknown:\r\n\t" + strings.Join(c, "\n")
+	}},
+	{"the credentials far behind", func(_ string, c []string) string {
+		return strings.Repeat("x", 290) + strings.Join(c, " ")
+	}},
 }
 
 // answers are the ways to say it in an HTTP answer.
@@ -192,10 +198,12 @@ var brokenAnswers = []struct {
 		return "HTTP/1.1 302 Found\r\nLocation: http://host.test/%zz?" + url.QueryEscape(s) + "\r\nContent-Length: 0\r\n\r\n"
 	}},
 	{"a header of an answer in order", func(s string) string {
-		return "HTTP/1.1 401 Unauthorized\r\nX-Echo: " + s + "\r\nRetry-After: " + s + "\r\nDate: " + s + "\r\nContent-Length: 0\r\n\r\n"
+		return "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n" +
+			"X-Echo: " + s + "\r\nRetry-After: " + s + "\r\nDate: " + s + "\r\n\r\n"
 	}},
 	{"Content-Encoding", func(s string) string {
-		return "HTTP/1.1 401 Unauthorized\r\nContent-Encoding: gzip\r\nContent-Length: " + strconv.Itoa(len(s)) + "\r\n\r\n" + s
+		return "HTTP/1.1 401 Unauthorized\r\nContent-Encoding: gzip\r\n" +
+			"Content-Length: " + strconv.Itoa(len(s)) + "\r\n\r\n" + s
 	}},
 }
 

@@ -1,7 +1,6 @@
 package secrecy_test
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -34,7 +33,8 @@ func TestError_showsNoTokenOfAnAnswerNotTaken(t *testing.T) {
 		{"as a form", 200, url.Values{"access_token": {k.newAccess}, "refresh_token": {k.newRefresh}}.Encode(), false},
 		{"with garbage behind", 200, k.answer() + "garbage", false},
 		{"huge", 200, k.answer() + strings.Repeat(" ", 1<<20), false},
-		{"with the token in an array", 200, fmt.Sprintf(`{"access_token":[%q],"refresh_token":{"a":%q}}`, k.newAccess, k.newRefresh), false},
+		{"with the token in an array", 200,
+			fmt.Sprintf(`{"access_token":[%q],"refresh_token":{"a":%q}}`, k.newAccess, k.newRefresh), false},
 	}
 	for _, tt := range tests {
 		u := suite.Serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -66,7 +66,8 @@ func TestError_ofSourceAndClientShowsNoSecret(t *testing.T) {
 	ctx := suite.Over(t.Context(), v.watch(http.DefaultTransport))
 	expired := k.initial()
 	expired.AccessToken = "" // so that it is renewed at once
-	for name, o := range map[string]netoauth.Options{"new": {}, "with a refresh token to begin with": {InitialToken: expired}} {
+	options := map[string]netoauth.Options{"new": {}, "with a refresh token to begin with": {InitialToken: expired}}
+	for name, o := range options {
 		for flow, c := range k.flows(u, o) {
 			src := c.TokenSource(ctx)
 			for range 2 { // the second is the first again
@@ -94,7 +95,9 @@ func TestError_ofABrokenNetworkShowsNoSecret(t *testing.T) {
 	k := plainKit
 	v := k.vault()
 	dropped := suite.Serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	for name, u := range map[string]string{"refused": "http://127.0.0.1:1", "dropped": dropped, "no TLS": strings.Replace(dropped, "http:", "https:", 1)} {
+	for name, u := range map[string]string{
+		"refused": "http://127.0.0.1:1", "dropped": dropped, "no TLS": strings.Replace(dropped, "http:", "https:", 1),
+	} {
 		for flow, c := range k.flows(u, netoauth.Options{}) {
 			_, err := c.Token(suite.Over(t.Context(), v.watch(http.DefaultTransport)))
 			if err == nil {
@@ -129,12 +132,10 @@ func TestError_responseIsNoWayToTheRequestsBody(t *testing.T) {
 			t.Fatal(err)
 		}
 		v.check(t, flow+": the Response", fmt.Sprintf("%v %+v %#v", re.Response, re.Response, *re.Response))
-		if re.Response.Request != nil {
-			v.check(t, flow+": the Response's Request", fmt.Sprintf("%v %+v %#v", re.Response.Request, *re.Response.Request, re.Response.Request.Header))
+		if req := re.Response.Request; req != nil {
+			v.check(t, flow+": the Response's Request", fmt.Sprintf("%v %+v %#v", req, *req, req.Header))
 			var b strings.Builder
-			w := bufio.NewWriter(&b)
-			re.Response.Request.Write(w) // as httputil.DumpRequestOut would
-			w.Flush()
+			req.Write(&b) // as httputil.DumpRequestOut would
 			v.check(t, flow+": the Response's Request, dumped", b.String())
 		}
 	}

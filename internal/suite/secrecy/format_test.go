@@ -41,7 +41,8 @@ func credentialValues(k kit) []value {
 		value{"Account", k.apiKey("", o).Account("sub")},
 		value{"map with Secret for keys, in fmt", keyed{netoauth.Secret(k.password): 1}},
 		value{"APIKey embedded", myKey{*k.apiKey("", o)}}, value{"*APIKey embedded", &myKey{*k.apiKey("", o)}},
-		value{"*Password embedded", myPassword{k.passwordOf("", o), "z"}}, value{"Refresh embedded", &myRefresh{"z", *k.refresh("", o)}},
+		value{"*Password embedded", myPassword{k.passwordOf("", o), "z"}},
+		value{"Refresh embedded", &myRefresh{"z", *k.refresh("", o)}},
 		value{"[]credential", []suite.Credential{k.apiKey("", o), k.passwordOf("", o), k.refresh("", o)}},
 		value{"Token method", k.apiKey("", o).Token},
 	)
@@ -87,7 +88,9 @@ func TestSecret_inAStructBehindAnInnerPointer(t *testing.T) {
 			v.check(t, fmt.Sprintf("%s of %T", format, x), fmt.Sprintf(format, x))
 		}
 	}
-	for _, x := range []any{[]*pointers{byPointer}, struct{ C *pointers }{byPointer}, map[string]*pointers{"k": byPointer}, &byPointer} {
+	for _, x := range []any{
+		[]*pointers{byPointer}, struct{ C *pointers }{byPointer}, map[string]*pointers{"k": byPointer}, &byPointer,
+	} {
 		v.checkAll(t, fmt.Sprintf("%T", x), texts(x))
 	}
 }
@@ -117,7 +120,9 @@ func TestSecret_behindAPointerInAnUnexportedField(t *testing.T) {
 				v.check(t, format+" of "+name, fmt.Sprintf(format, x))
 			}
 			all := texts(x)
-			for _, how := range []string{"Sprint", "Sprintln", "Append", "log.Panic", "slog", "template {{.}}", "json.Marshal", "xml.Marshal"} {
+			for _, how := range []string{
+				"Sprint", "Sprintln", "Append", "log.Panic", "slog", "template {{.}}", "json.Marshal", "xml.Marshal",
+			} {
 				v.check(t, name+", "+how, all[how])
 			}
 		}
@@ -125,19 +130,19 @@ func TestSecret_behindAPointerInAnUnexportedField(t *testing.T) {
 }
 
 func TestSecret_isRedactedByTheVerbsOfTheContract(t *testing.T) {
-	k := plainKit
+	var none netoauth.Options
+	key, user, renewal := plainKit.apiKey("", none), plainKit.passwordOf("", none), plainKit.refresh("", none)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-		for _, x := range []any{k.apiKey("", netoauth.Options{}), *k.apiKey("", netoauth.Options{}), k.passwordOf("", netoauth.Options{}),
-			*k.refresh("", netoauth.Options{}), netoauth.Options{}, netoauth.Secret("x")} {
+		for _, x := range []any{key, *key, user, *renewal, none, netoauth.Secret("x")} {
 			if text := fmt.Sprintf(verb, x); !strings.Contains(text, "[redacted]") {
 				t.Errorf("%s of %T is %q, want [redacted] in it", verb, x, text)
 			}
 		}
 	}
-	if text := fmt.Sprint(k.apiKey("", netoauth.Options{})); !strings.Contains(text, "acme") || !strings.Contains(text, "reports") {
+	if text := fmt.Sprint(key); !strings.Contains(text, "acme") || !strings.Contains(text, "reports") {
 		t.Errorf("an APIKey prints as %q, which does not tell it from another", text)
 	}
-	if text := fmt.Sprint(k.passwordOf("", netoauth.Options{})); !strings.Contains(text, "ann") {
+	if text := fmt.Sprint(user); !strings.Contains(text, "ann") {
 		t.Errorf("a Password prints as %q, which does not tell it from another", text)
 	}
 }

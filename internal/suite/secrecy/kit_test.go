@@ -34,8 +34,10 @@ func (k kit) vault() *vault {
 
 // answer is one of the API that has the kit's new tokens.
 func (k kit) answer() string {
-	text, err := json.Marshal(map[string]any{"access_token": k.newAccess, "refresh_token": k.newRefresh, "id_token": k.newAccess,
-		"token_type": "bearer", "expires_in": 300, "refresh_expires_in": 1800})
+	text, err := json.Marshal(map[string]any{
+		"access_token": k.newAccess, "refresh_token": k.newRefresh, "id_token": k.newAccess,
+		"token_type": "bearer", "expires_in": 300, "refresh_expires_in": 1800,
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -44,7 +46,8 @@ func (k kit) answer() string {
 
 // initial is a stored token of the kit.
 func (k kit) initial() *oauth2.Token {
-	return (&oauth2.Token{AccessToken: k.accessToken, RefreshToken: k.refreshToken}).WithExtra(map[string]any{"id_token": k.accessToken})
+	tok := &oauth2.Token{AccessToken: k.accessToken, RefreshToken: k.refreshToken}
+	return tok.WithExtra(map[string]any{"id_token": k.accessToken})
 }
 
 func (k kit) apiKey(u string, o netoauth.Options) *netoauth.APIKey {

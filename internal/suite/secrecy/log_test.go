@@ -70,7 +70,8 @@ func TestOptions_loggerGetsWarnForAFailedRenewal(t *testing.T) {
 		"HTML":    netoauthtest.Answer(200, "text/html", "<html>\r\n\x1b[31m"),
 		"echo": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			raw, credentials := sent(r)
-			inJSON(w, 500, map[string]any{"status": 500, "name": "Echo\n", "message": raw + "\n" + strings.Join(credentials, "\n")}, true)
+			text := raw + "\n" + strings.Join(credentials, "\n")
+			inJSON(w, 500, map[string]any{"status": 500, "name": "Echo\n", "message": text}, true)
 		}),
 		"echo in HTML": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			raw, credentials := sent(r)
@@ -174,7 +175,9 @@ func TestOptions_loggerNilIsSilent(t *testing.T) {
 
 func TestOptions_loggerNamesFlowAndEndpoint(t *testing.T) {
 	k := plainKit
-	for flow, path := range map[string]string{"API key": "/api/v1/auth/token", "password": "/api/auth/bearer/token", "refresh token": "/api/auth/bearer/refresh"} {
+	for flow, path := range map[string]string{
+		"API key": "/api/v1/auth/token", "password": "/api/auth/bearer/token", "refresh token": "/api/auth/bearer/refresh",
+	} {
 		j := newJournal()
 		ctx := suite.Over(t.Context(), suite.Answer(200, k.answer()))
 		c := k.flows("https://api.test", netoauth.Options{Logger: slog.New(j), OnToken: func(*oauth2.Token) {}})[flow]

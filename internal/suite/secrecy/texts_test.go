@@ -9,7 +9,6 @@ import (
 	"log"
 	"log/slog"
 	"slices"
-	"strings"
 	"text/template"
 
 	"github.com/netoauth/netoauth"
@@ -48,7 +47,8 @@ func texts(x any) map[string]string {
 	out["Errorf"] = fmt.Errorf("wrapped: %v, %+v, %#v", x, x, x).Error()
 	if err, ok := x.(error); ok {
 		out["Error"] = err.Error()
-		out["Errorf %w"] = fmt.Sprintf("%+v %#v %d", fmt.Errorf("wrapped: %w", err), fmt.Errorf("wrapped: %w", err), fmt.Errorf("wrapped: %w", err))
+		wrapped := fmt.Errorf("wrapped: %w", err)
+		out["Errorf %w"] = fmt.Sprintf("%+v %#v %d", wrapped, wrapped, wrapped)
 		joined := errors.Join(errors.New("another"), err)
 		out["Join"] = fmt.Sprintf("%v %+v %#v %d %q", joined, joined, joined, joined, joined)
 	}
@@ -66,7 +66,10 @@ func texts(x any) map[string]string {
 	encode("json.Marshal in a struct", func(x any) ([]byte, error) { return json.Marshal(struct{ X any }{x}) })
 	encode("xml.Marshal", xml.Marshal)
 
-	for _, source := range []string{"{{.}}", `{{printf "%v %+v %#v %s %q %x %d" . . . . . . .}}`, "{{print .}} {{println .}}", "{{html .}}", "{{js .}}", "{{urlquery .}}"} {
+	for _, source := range []string{
+		"{{.}}", `{{printf "%v %+v %#v %s %q %x %d" . . . . . . .}}`,
+		"{{print .}} {{println .}}", "{{html .}}", "{{js .}}", "{{urlquery .}}",
+	} {
 		var b bytes.Buffer
 		err := template.Must(template.New("").Parse(source)).Execute(&b, x)
 		out["template "+source] = b.String()
@@ -129,7 +132,7 @@ func brief(err error) map[string]string {
 	var re *oauth2.RetrieveError
 	if errors.As(err, &re) {
 		note("oauth2.RetrieveError, ", re)
-		out["RetrieveError's fields"] = strings.Join([]string{string(re.Body), re.ErrorCode, re.ErrorDescription, re.ErrorURI}, "\n")
+		out["RetrieveError's fields"] = string(re.Body) + "\n" + re.ErrorCode + "\n" + re.ErrorDescription + "\n" + re.ErrorURI
 		out["RetrieveError's Header"] = fmt.Sprint(re.Response.Header)
 	}
 	return out
@@ -178,11 +181,16 @@ func held[T any](name string, x T) []value {
 	whole := exported{1, x, p, &p, x, []T{x}, map[string]T{"k": x}, "z"}
 	return []value{
 		{name, x}, {"*" + name, p}, {"**" + name, &p},
-		{"[]" + name, []T{x, x}}, {"[]*" + name, []*T{p, p}}, {"*[]" + name, &[]T{x}}, {"[2]" + name, [2]T{x, x}}, {"*[2]" + name, &[2]T{x, x}},
-		{"[]any of " + name, []any{x, p, 1, "z", nil}}, {"map of " + name, map[string]T{"k": x}}, {"map of *" + name, map[int]*T{1: p}},
-		{"map of any of " + name, map[string]any{"k": x, "p": p}}, {"[][]" + name, [][]T{{x}, {x}}}, {"map of []" + name, map[string][]T{"k": {x}}},
-		{"struct of " + name, struct{ X T }{x}}, {"struct of *" + name, struct{ P *T }{p}}, {"struct of any of " + name, struct{ I any }{x}},
-		{"struct of much of " + name, whole}, {"*struct of much of " + name, &whole}, {"[]struct of " + name, []exported{whole}},
+		{"[]" + name, []T{x, x}}, {"[]*" + name, []*T{p, p}}, {"*[]" + name, &[]T{x}},
+		{"[2]" + name, [2]T{x, x}}, {"*[2]" + name, &[2]T{x, x}},
+		{"[]any of " + name, []any{x, p, 1, "z", nil}}, {"map of " + name, map[string]T{"k": x}},
+		{"map of *" + name, map[int]*T{1: p}},
+		{"map of any of " + name, map[string]any{"k": x, "p": p}}, {"[][]" + name, [][]T{{x}, {x}}},
+		{"map of []" + name, map[string][]T{"k": {x}}},
+		{"struct of " + name, struct{ X T }{x}}, {"struct of *" + name, struct{ P *T }{p}},
+		{"struct of any of " + name, struct{ I any }{x}},
+		{"struct of much of " + name, whole}, {"*struct of much of " + name, &whole},
+		{"[]struct of " + name, []exported{whole}},
 		{"map of struct of " + name, map[string]exported{"k": whole}},
 		{"struct of struct of " + name, struct{ E exported }{whole}}, {"error beside " + name, struct {
 			E error

@@ -47,7 +47,8 @@ func TestToken_200WithoutAUsableTokenIsAnError(t *testing.T) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				srv := serve(t, suite.Answer(200, tt.body))
-				tok, err := f.new(srv.URL, netoauth.Options{OnToken: func(*oauth2.Token) { t.Error("OnToken was called") }}).Token(t.Context())
+				o := netoauth.Options{OnToken: func(*oauth2.Token) { t.Error("OnToken was called") }}
+				tok, err := f.new(srv.URL, o).Token(t.Context())
 				if tok != nil {
 					t.Errorf("a token: %+v", tok)
 				}
@@ -66,16 +67,17 @@ func TestToken_200WithoutAUsableTokenIsAnError(t *testing.T) {
 
 func TestToken_204IsAnError(t *testing.T) {
 	eachFlow(t, func(t *testing.T, f flow) {
-		srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
-		_, err := f.new(srv.URL, netoauth.Options{}).Token(t.Context())
+		srv := serve(t, suite.Answer(204, ""))
+		_, err := f.at(srv.URL).Token(t.Context())
 		suite.Diff(t, "StatusCode", 204, answered(t, f, srv.URL, err).StatusCode)
 	})
 }
 
 func TestToken_typeMayBeAbsentAndInAnyCase(t *testing.T) {
-	for _, kind := range []string{"", `,"token_type":""`, `,"token_type":"bearer"`, `,"token_type":"Bearer"`, `,"token_type":"BEARER"`, `,"token_type":null`} {
+	for _, kind := range []string{"", `,"token_type":""`, `,"token_type":"bearer"`, `,"token_type":"Bearer"`,
+		`,"token_type":"BEARER"`, `,"token_type":null`} {
 		srv := serve(t, suite.Answer(200, `{"access_token":"good"`+kind+`}`))
-		tok, err := password.new(srv.URL, netoauth.Options{}).Token(t.Context())
+		tok, err := password.at(srv.URL).Token(t.Context())
 		if err != nil || tok.Type() != "Bearer" || tok.AccessToken != "good" {
 			t.Errorf("%s: %+v, %v", kind, tok, err)
 		}
@@ -83,18 +85,20 @@ func TestToken_typeMayBeAbsentAndInAnyCase(t *testing.T) {
 }
 
 func TestToken_hasOtherFieldsInExtraUnderTheirWireNames(t *testing.T) {
-	const body = `{"access_token":"good","expires_in":300,"refresh_expires_in":1800,"refresh_token":"another","token_type":"bearer",
-		"id_token":"the id token","not-before-policy":0,"session-state":"the session","scope":"profile email","unknown":{"a":[1]}}`
+	const body = `{"access_token":"good","expires_in":300,"refresh_expires_in":1800,"refresh_token":"another",
+		"token_type":"bearer","id_token":"the id token","not-before-policy":0,"session-state":"the session","scope":"profile email","unknown":{"a":[1]}}`
 	eachFlow(t, func(t *testing.T, f flow) {
 		srv := serve(t, suite.Answer(200, body))
-		tok, err := f.new(srv.URL, netoauth.Options{}).Token(t.Context())
+		tok, err := f.at(srv.URL).Token(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		suite.Diff(t, "fields", []any{"good", "bearer", "another", int64(300)},
 			[]any{tok.AccessToken, tok.TokenType, tok.RefreshToken, tok.ExpiresIn})
 		got := make(map[string]any)
-		for _, name := range []string{"refresh_expires_in", "id_token", "not-before-policy", "session-state", "scope", "unknown", "absent"} {
+		for _, name := range []string{
+			"refresh_expires_in", "id_token", "not-before-policy", "session-state", "scope", "unknown", "absent",
+		} {
 			got[name] = tok.Extra(name)
 		}
 		suite.Diff(t, "extra fields", map[string]any{
@@ -105,13 +109,15 @@ func TestToken_hasOtherFieldsInExtraUnderTheirWireNames(t *testing.T) {
 }
 
 func TestRefresh_answerWithoutARefreshTokenKeepsTheOldOne(t *testing.T) {
-	for _, field := range []string{"", `,"refresh_token":""`, `,"refresh_token":null`, `,"refresh_token":12345`, `,"refresh_token":["x"]`} {
+	for _, field := range []string{"", `,"refresh_token":""`, `,"refresh_token":null`, `,"refresh_token":12345`,
+		`,"refresh_token":["x"]`} {
 		body := `{"access_token":"good"` + field + `}`
 		srv := serve(t, suite.Answer(200, body))
 		want := map[string]string{apiKey.name: "", password.name: "", refresh.name: "the refresh token"}
 		for _, f := range flows {
 			var issued string
-			tok, err := f.new(srv.URL, netoauth.Options{OnToken: func(t *oauth2.Token) { issued = t.RefreshToken }}).Token(t.Context())
+			o := netoauth.Options{OnToken: func(t *oauth2.Token) { issued = t.RefreshToken }}
+			tok, err := f.new(srv.URL, o).Token(t.Context())
 			if err != nil {
 				t.Errorf("%s: %s: %v", f.name, body, err)
 				continue
@@ -146,7 +152,7 @@ func TestToken_readsAtMostOneMiBAndClosesTheBody(t *testing.T) {
 				resp.Body, resp.ContentLength = body, -1
 				return resp, err
 			}))
-			_, err := f.new("https://api.test", netoauth.Options{}).Token(ctx)
+			_, err := f.at("https://api.test").Token(ctx)
 			if tt.issued != (err == nil) {
 				t.Errorf("%s: %v", tt.name, err)
 			}
@@ -182,7 +188,7 @@ func TestToken_takesNoAnswerThatIsCutOff(t *testing.T) {
 			{200, good}, {200, good[:10]}, {200, ""}, {401, `{"name":"the na`}, {401, ""}, {500, `{"na`},
 		} {
 			srv := serve(t, cutOff(tt.code, tt.body))
-			tok, err := f.new(srv.URL, netoauth.Options{}).Token(t.Context())
+			tok, err := f.at(srv.URL).Token(t.Context())
 			if err == nil {
 				t.Errorf("%d %q: %+v", tt.code, tt.body, tok)
 				continue

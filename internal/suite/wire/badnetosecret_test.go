@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,7 +120,7 @@ func TestParseAPIKey_saysWhatIsWrongAndShowsNothing(t *testing.T) {
 			text := err.Error()
 			mentions(t, text, append(tt.parts, "netoauth", "NETOSECRET")...)
 			oneLine(t, "the error", text, 300)
-			for _, v := range append([]any{marker, "12345"}, slicesOf(badKey)...) {
+			for _, v := range append([]any{marker, "12345"}, slices.Collect(maps.Values(badKey))...) {
 				if strings.Contains(text, v.(string)) {
 					t.Errorf("the error shows %s: %q", v, text)
 				}
@@ -131,18 +132,12 @@ func TestParseAPIKey_saysWhatIsWrongAndShowsNothing(t *testing.T) {
 	}
 }
 
-func slicesOf(m map[string]any) (values []any) {
-	for _, v := range m {
-		values = append(values, v)
-	}
-	return values
-}
-
 func TestParseAPIKey_refusesInvalidUTF8(t *testing.T) {
-	text := "{\"url\":\"https://host.test\",\"shortname\":\"acme\",\"appname\":\"reports\",\"appkey\":\"key\",\"sharedsecret\":\"se\xffcret\"}"
+	text := `{"url":"https://host.test","shortname":"acme","appname":"reports","appkey":"key",` +
+		"\"sharedsecret\":\"se\xffcret\"}"
 	k, err := netoauth.ParseAPIKey(base64.StdEncoding.EncodeToString([]byte(text)))
 	if err == nil && string(k.SharedSecret) != "se\xffcret" {
-		t.Errorf("the shared secret se\\xffcret was read as %q, which signs nothing the API accepts; want an error", string(k.SharedSecret))
+		t.Errorf("the shared secret se\\xffcret was read as %q; want an error", string(k.SharedSecret))
 	}
 }
 

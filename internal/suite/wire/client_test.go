@@ -25,7 +25,7 @@ func TestToken_usesTheContextsClientAndLeavesItAsItIs(t *testing.T) {
 			return suite.Answer(200, good).RoundTrip(r)
 		})}
 		ctx := context.WithValue(t.Context(), oauth2.HTTPClient, client)
-		if _, err := f.new("https://api.test", netoauth.Options{}).Token(ctx); err != nil {
+		if _, err := f.at("https://api.test").Token(ctx); err != nil {
 			t.Fatal(err)
 		}
 		suite.Diff(t, "requests over the client", 1, used)
@@ -49,7 +49,7 @@ func TestClient_jarAndTimeoutCountForTokenRequests(t *testing.T) {
 		})
 		client := &http.Client{Jar: jar, Timeout: 3 * time.Second, Transport: network}
 		start := time.Now()
-		_, err := password.new("", netoauth.Options{}).Token(context.WithValue(t.Context(), oauth2.HTTPClient, client))
+		_, err := password.at("").Token(context.WithValue(t.Context(), oauth2.HTTPClient, client))
 		suite.Diff(t, "time taken", "3s", time.Since(start).String())
 		suite.Diff(t, "cookie", "sticky=1", cookie)
 		var timeout interface{ Timeout() bool }
@@ -61,7 +61,7 @@ func TestClient_jarAndTimeoutCountForTokenRequests(t *testing.T) {
 
 func TestToken_nilClientInTheContextIsNone(t *testing.T) {
 	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, (*http.Client)(nil))
-	if _, err := refresh.new(suite.Serve(t, suite.Answer(200, good).ServeHTTP), netoauth.Options{}).Token(ctx); err != nil {
+	if _, err := refresh.at(suite.Serve(t, suite.Answer(200, good).ServeHTTP)).Token(ctx); err != nil {
 		t.Error(err)
 	}
 }
@@ -70,7 +70,7 @@ func TestToken_transportMayAnswerWithoutTheRequest(t *testing.T) {
 	ctx := suite.Over(t.Context(), suite.RoundTripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 401, Body: http.NoBody}, nil
 	}))
-	_, err := password.new("", netoauth.Options{}).Token(ctx)
+	_, err := password.at("").Token(ctx)
 	suite.WantError(t, err, netoauth.ErrRejected)
 }
 
@@ -105,7 +105,7 @@ func TestToken_endsWithItsContext(t *testing.T) {
 					ctx, cancel := tt.begin(w.Ctx)
 					defer cancel()
 					start := time.Now()
-					_, err := f.new(w.URL, netoauth.Options{}).Token(ctx)
+					_, err := f.at(w.URL).Token(ctx)
 					suite.Diff(t, "time taken", tt.took.String(), time.Since(start).String())
 					suite.WantError(t, err, tt.want)
 					if errors.Is(err, netoauth.ErrRejected) {
@@ -142,7 +142,7 @@ func TestToken_bodyThatDripsIsCutOffAfter30s(t *testing.T) {
 					return resp, err
 				}))
 				start := time.Now()
-				_, err := f.new("https://api.test", netoauth.Options{}).Token(ctx)
+				_, err := f.at("https://api.test").Token(ctx)
 				suite.Diff(t, "StatusCode", code, answered(t, f, "https://api.test", err).StatusCode)
 				suite.WantError(t, err, context.DeadlineExceeded)
 				suite.Diff(t, "time taken", "30s", time.Since(start).String())

@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/internal/suite"
 	"github.com/netoauth/netoauth/netoauthtest"
 )
@@ -79,7 +78,7 @@ func TestAPIKey_correctedRequestTokenIsAFreshOne(t *testing.T) {
 			}
 			return suite.Answer(401, "", "Date", serverTime.UTC().Format(http.TimeFormat)).RoundTrip(r)
 		}))
-		if _, err := apiKey.new("https://api.test", netoauth.Options{}).Token(ctx); err != nil {
+		if _, err := apiKey.at("https://api.test").Token(ctx); err != nil {
 			t.Fatal(err)
 		}
 		suite.Diff(t, "iats", []any{float64(time.Now().Unix()), float64(serverTime.Unix())}, iats)
@@ -122,7 +121,7 @@ func TestAPIKey_signsAgainForNothingElse(t *testing.T) {
 					posts++
 					return suite.Answer(code, "", "Date", date()).RoundTrip(r)
 				}))
-				_, err := apiKey.new("https://api.test", netoauth.Options{}).Token(ctx)
+				_, err := apiKey.at("https://api.test").Token(ctx)
 				answered(t, apiKey, "https://api.test", err)
 				suite.Diff(t, fmt.Sprintf("POSTs for %d, Date: %s", code, name), 1, posts)
 			})

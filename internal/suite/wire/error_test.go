@@ -28,7 +28,8 @@ func TestError_hasWhatTheAPISays(t *testing.T) {
 		{"no name", `{"status":%d,"message":"the message"}`, said{0, "", "the message"}},
 		{"no message", `{"status":%d,"name":"the name"}`, said{0, "the name", ""}},
 		{"name and message of other types", `{"status":"%d","name":1,"message":["a"]}`, said{}},
-		{"an OAuth error object", `{"error":"invalid_grant","error_description":"Token is not active","code":%d}`, said{0, "invalid_grant", "Token is not active"}},
+		{"an OAuth error object", `{"error":"invalid_grant","error_description":"Token is not active","code":%d}`,
+			said{0, "invalid_grant", "Token is not active"}},
 		{"an OAuth error object without description", `{"error":"invalid_grant","code":%d}`, said{0, "invalid_grant", ""}},
 		{"a token that does not count", `{"access_token":"good","status":%d}`, said{}},
 		{"HTML", "<!DOCTYPE html>\n<html><body><h1>%d</h1>\n</body></html>", said{}},
@@ -47,7 +48,7 @@ func TestError_hasWhatTheAPISays(t *testing.T) {
 						body = fmt.Sprintf(body, code)
 					}
 					srv := serve(t, suite.Answer(code, body))
-					_, err := f.new(srv.URL, netoauth.Options{}).Token(t.Context())
+					_, err := f.at(srv.URL).Token(t.Context())
 					e := answered(t, f, srv.URL, err)
 					want := tt.want
 					want.StatusCode = code
@@ -55,11 +56,11 @@ func TestError_hasWhatTheAPISays(t *testing.T) {
 					mentions(t, err.Error(), fmt.Sprint(code), want.Name, want.Message, http.StatusText(code))
 					var re *oauth2.RetrieveError
 					errors.As(err, &re)
-					if want.Name+want.Message == "" {
-						suite.Diff(t, "the RetrieveError's Body", "", string(re.Body))
-					} else {
-						suite.Diff(t, "the RetrieveError's Body", fmt.Sprintf(`{"status":%d,"name":%q,"message":%q}`, code, want.Name, want.Message), string(re.Body))
+					wantBody := ""
+					if want.Name+want.Message != "" {
+						wantBody = fmt.Sprintf(`{"status":%d,"name":%q,"message":%q}`, code, want.Name, want.Message)
 					}
+					suite.Diff(t, "the RetrieveError's Body", wantBody, string(re.Body))
 					if want.Name == "invalid_grant" && (re.ErrorCode != want.Name || re.ErrorDescription != want.Message) {
 						t.Errorf("the RetrieveError has %q, %q", re.ErrorCode, re.ErrorDescription)
 					}
@@ -73,7 +74,7 @@ func TestError_isErrRejectedFor4xxBut408And425And429(t *testing.T) {
 	eachFlow(t, func(t *testing.T, f flow) {
 		for code := 300; code <= 599; code++ {
 			ctx := suite.Over(t.Context(), suite.Answer(code, good))
-			_, err := f.new("https://api.test", netoauth.Options{}).Token(ctx)
+			_, err := f.at("https://api.test").Token(ctx)
 			suite.Diff(t, "StatusCode", code, answered(t, f, "https://api.test", err).StatusCode)
 		}
 	})
@@ -87,12 +88,12 @@ func TestError_saysWhatToDo(t *testing.T) {
 			408: "try again", 429: "try again", 500: "try again", 503: "try again",
 		} {
 			srv := serve(t, suite.Answer(code, ""))
-			_, err := f.new(srv.URL, netoauth.Options{}).Token(t.Context())
+			_, err := f.at(srv.URL).Token(t.Context())
 			answered(t, f, srv.URL, err)
 			_, hint, _ := strings.Cut(err.Error(), "; ")
 			mentions(t, hint, advice)
 		}
-		_, err := f.new("http://127.0.0.1:1", netoauth.Options{}).Token(t.Context()) // tcpmux: nobody has that
+		_, err := f.at("http://127.0.0.1:1").Token(t.Context()) // tcpmux: nobody has that
 		if err == nil || errors.Is(err, netoauth.ErrRejected) {
 			t.Fatalf("no connection: %v", err)
 		}
@@ -125,7 +126,7 @@ func TestError_isOneLine(t *testing.T) {
 						continue // once is enough
 					}
 					ctx := suite.Over(t.Context(), suite.Answer(401, body))
-					_, err := f.new("https://api.test", netoauth.Options{}).Token(ctx)
+					_, err := f.at("https://api.test").Token(ctx)
 					e := answered(t, f, "https://api.test", err) // which looks at Error(), Name and Message
 					if !utf8.ValidString(err.Error()) || !utf8.ValidString(e.Name+e.Message) {
 						t.Error("the error is not valid UTF-8")
@@ -141,7 +142,7 @@ func TestError_ofTheNetworkIsOneLineToo(t *testing.T) {
 		ctx := suite.Over(t.Context(), suite.RoundTripper(func(*http.Request) (*http.Response, error) {
 			return nil, errors.New("a\nb\x1b[31m" + strings.Repeat("long ", 20_000))
 		}))
-		_, err := f.new("https://api.test", netoauth.Options{}).Token(ctx)
+		_, err := f.at("https://api.test").Token(ctx)
 		if err == nil {
 			t.Fatal("no error")
 		}
@@ -152,7 +153,7 @@ func TestError_ofTheNetworkIsOneLineToo(t *testing.T) {
 func TestError_ofADroppedConnectionSaysSo(t *testing.T) {
 	eachFlow(t, func(t *testing.T, f flow) {
 		srv := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
-		_, err := f.new(srv.URL, netoauth.Options{}).Token(t.Context())
+		_, err := f.at(srv.URL).Token(t.Context())
 		if !errors.Is(err, io.EOF) || errors.Is(err, netoauth.ErrRejected) || errors.As(err, new(*netoauth.Error)) {
 			t.Fatalf("%v, want io.EOF and no answer in it", err)
 		}
@@ -162,7 +163,7 @@ func TestError_ofADroppedConnectionSaysSo(t *testing.T) {
 }
 
 func TestError_ofTheNetworkIsFoundByItsType(t *testing.T) {
-	_, err := password.new("http://127.0.0.1:1", netoauth.Options{}).Token(t.Context())
+	_, err := password.at("http://127.0.0.1:1").Token(t.Context())
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "dial" {
 		t.Errorf("no *net.OpError in %v", err)
@@ -173,7 +174,7 @@ func TestError_ofTheNetworkMayBeOneOfOurs(t *testing.T) {
 	ctx := suite.Over(t.Context(), suite.RoundTripper(func(*http.Request) (*http.Response, error) {
 		return nil, &netoauth.Error{StatusCode: 401}
 	}))
-	if _, err := apiKey.new("", netoauth.Options{}).TokenSource(ctx).Token(); err == nil {
+	if _, err := apiKey.at("").TokenSource(ctx).Token(); err == nil {
 		t.Error("no error")
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/internal/suite"
 )
 
@@ -71,7 +70,7 @@ func TestToken_lifetimeIsExpiresInOrElseTheJWTs(t *testing.T) {
 					body = `{"access_token":"` + tt.access + `","expires_in":` + tt.expiresIn + `}`
 				}
 				ctx := suite.Over(t.Context(), suite.Answer(200, body))
-				tok, err := f.new("https://api.test", netoauth.Options{}).Token(ctx)
+				tok, err := f.at("https://api.test").Token(ctx)
 				if err != nil {
 					t.Errorf("%s: %v", tt.name, err)
 					continue
@@ -91,11 +90,12 @@ func TestToken_lifetimeIsExpiresInOrElseTheJWTs(t *testing.T) {
 
 func TestToken_hugeLifetimeIsALongOne(t *testing.T) {
 	for _, huge := range []string{
-		"2147483647", "4294967296", "1e18", "9223372036854775807", "99999999999999999999", `"99999999999999999999"`, "1e300", "1e400", `"1e400"`,
+		"2147483647", "4294967296", "1e18", "9223372036854775807", "99999999999999999999",
+		`"99999999999999999999"`, "1e300", "1e400", `"1e400"`,
 	} {
 		synctest.Test(t, func(t *testing.T) { // for a clock that stands still
 			ctx := suite.Over(t.Context(), suite.Answer(200, `{"access_token":"good","expires_in":`+huge+`}`))
-			tok, err := apiKey.new("", netoauth.Options{}).Token(ctx)
+			tok, err := apiKey.at("").Token(ctx)
 			if err != nil {
 				t.Fatalf("%s: %v", huge, err)
 			}

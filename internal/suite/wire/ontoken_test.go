@@ -10,7 +10,8 @@ import (
 
 func TestOptions_onTokenGetsEachTokenBeforeTheCaller(t *testing.T) {
 	eachFlow(t, func(t *testing.T, f flow) {
-		srv := serve(t, suite.Answer(200, `{"access_token":"good","refresh_token":"another","token_type":"bearer","expires_in":300,"scope":"profile"}`))
+		srv := serve(t, suite.Answer(200, `{"access_token":"good","refresh_token":"another","token_type":"bearer",
+			"expires_in":300,"scope":"profile"}`))
 		var issued []oauth2.Token
 		c := f.new(srv.URL, netoauth.Options{OnToken: func(tok *oauth2.Token) { issued = append(issued, *tok) }})
 		for n := 1; n <= 3; n++ {
@@ -21,9 +22,10 @@ func TestOptions_onTokenGetsEachTokenBeforeTheCaller(t *testing.T) {
 			if len(issued) != n {
 				t.Fatalf("OnToken was called %d times for %d tokens", len(issued), n)
 			}
-			got := issued[n-1]
-			suite.Diff(t, "OnToken's token", []any{tok.AccessToken, tok.RefreshToken, tok.TokenType, tok.ExpiresIn, tok.Expiry, tok.Extra("scope")},
-				[]any{got.AccessToken, got.RefreshToken, got.TokenType, got.ExpiresIn, got.Expiry, got.Extra("scope")})
+			fields := func(t oauth2.Token) []any {
+				return []any{t.AccessToken, t.RefreshToken, t.TokenType, t.ExpiresIn, t.Expiry, t.Extra("scope")}
+			}
+			suite.Diff(t, "OnToken's token", fields(*tok), fields(issued[n-1]))
 		}
 	})
 }

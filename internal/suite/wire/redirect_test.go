@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/internal/suite"
 	"golang.org/x/oauth2"
 )
@@ -24,9 +23,11 @@ func TestToken_followsNoRedirect(t *testing.T) {
 				suite.Answer(code, "", "Location", "/another/path").ServeHTTP(w, r)
 			}))
 			nowhere := serve(t, suite.Answer(code, ""))
-			for name, srv := range map[string]*api{"elsewhere": elsewhere, "within the host": withinHost, "without Location": nowhere} {
+			for name, srv := range map[string]*api{
+				"elsewhere": elsewhere, "within the host": withinHost, "without Location": nowhere,
+			} {
 				t.Run(fmt.Sprintf("%d %s", code, name), func(t *testing.T) {
-					_, err := f.new(srv.URL, netoauth.Options{}).Token(t.Context())
+					_, err := f.at(srv.URL).Token(t.Context())
 					e := answered(t, f, srv.URL, err)
 					suite.Diff(t, "StatusCode", code, e.StatusCode)
 					mentions(t, err.Error(), "redirect", "check the URL")
@@ -47,7 +48,7 @@ func TestToken_followsNoRedirectThoughTheClientWould(t *testing.T) {
 		target := serve(t, suite.Answer(200, good))
 		srv := serve(t, suite.Answer(307, "", "Location", target.URL+f.path))
 		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
-		_, err := f.new(srv.URL, netoauth.Options{}).Token(context.WithValue(t.Context(), oauth2.HTTPClient, client))
+		_, err := f.at(srv.URL).Token(context.WithValue(t.Context(), oauth2.HTTPClient, client))
 		answered(t, f, srv.URL, err)
 		if seen := target.seen(); seen != nil {
 			t.Errorf("the target of the redirect saw %+v", seen)
@@ -58,7 +59,7 @@ func TestToken_followsNoRedirectThoughTheClientWould(t *testing.T) {
 func TestToken_redirectToWhatIsNoURLIsAnAnswerToo(t *testing.T) {
 	eachFlow(t, func(t *testing.T, f flow) {
 		srv := serve(t, suite.Answer(302, "", "Location", "http://[::1/%zz"))
-		_, err := f.new(srv.URL, netoauth.Options{}).Token(t.Context())
+		_, err := f.at(srv.URL).Token(t.Context())
 		suite.Diff(t, "StatusCode", 302, answered(t, f, srv.URL, err).StatusCode)
 	})
 }

@@ -102,7 +102,7 @@ func TestToken_isOneExchangeWhateverTheAnswer(t *testing.T) {
 						requests++
 						return suite.Answer(code, good, "Retry-After", retryAfter).RoundTrip(r)
 					}))
-					_, err := f.new("https://api.test", netoauth.Options{}).Token(ctx)
+					_, err := f.at("https://api.test").Token(ctx)
 					if code != 200 {
 						answered(t, f, "https://api.test", err)
 					} else if err != nil {
@@ -119,7 +119,7 @@ func TestToken_isOneExchangeWhateverTheAnswer(t *testing.T) {
 func TestToken_keepsNothingForTheNextCall(t *testing.T) {
 	eachFlow(t, func(t *testing.T, f flow) {
 		srv := serve(t, suite.Answer(200, `{"access_token":"good","expires_in":300,"refresh_token":"another"}`))
-		c := f.new(srv.URL, netoauth.Options{})
+		c := f.at(srv.URL)
 		for range 3 {
 			if _, err := c.Token(t.Context()); err != nil {
 				t.Fatal(err)
@@ -141,11 +141,10 @@ func TestToken_keepsNothingForTheNextCall(t *testing.T) {
 }
 
 func TestToken_namesMissingCredentialsAndSendsNothing(t *testing.T) {
-	full := netoauth.APIKey{Shortname: "acme", AppName: "reports", AppKey: "the app key", SharedSecret: "the shared secret"}
 	without := func(change func(*netoauth.APIKey)) *netoauth.APIKey {
-		k := full
-		change(&k)
-		return &k
+		k := apiKey.at("").(*netoauth.APIKey)
+		change(k)
+		return k
 	}
 	tests := []struct {
 		field string

@@ -71,7 +71,8 @@ func TestAPIKey_signsWithSharedSecretsOf1To200Bytes(t *testing.T) {
 	for n := 1; n <= 200; n++ {
 		for _, unit := range []string{"s", "ü", "\x00"} {
 			secret := strings.Repeat(unit, n)[:n]
-			k := &netoauth.APIKey{URL: "https://api.test", Shortname: "acme", AppName: "reports", AppKey: "key", SharedSecret: netoauth.Secret(secret)}
+			k := apiKey.at("https://api.test").(*netoauth.APIKey)
+			k.SharedSecret = netoauth.Secret(secret)
 			verify(t, requestTokens(t, k, 1)[0], secret)
 		}
 	}
@@ -80,7 +81,8 @@ func TestAPIKey_signsWithSharedSecretsOf1To200Bytes(t *testing.T) {
 func TestAPIKey_sendsTheDocumentedHeaderAndClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // for a clock that stands still
 		time.Sleep(90*time.Minute + 700*time.Millisecond)
-		k := &netoauth.APIKey{URL: "https://api.test", Shortname: `a"c&me`, AppName: "re<ports>", AppKey: "ü \\ key", SharedSecret: "mysharedsecret"}
+		k := &netoauth.APIKey{URL: "https://api.test", Shortname: `a"c&me`, AppName: "re<ports>",
+			AppKey: "ü \\ key", SharedSecret: "mysharedsecret"}
 		header, claims := verify(t, requestTokens(t, k, 1)[0], "mysharedsecret")
 		suite.Diff(t, "header", map[string]any{"alg": "HS256", "typ": "JWT"}, object(t, header))
 		jti, ok := claims["jti"].(string)
@@ -97,7 +99,7 @@ func TestAPIKey_jtiIs128RandomBits(t *testing.T) {
 	const n = 1000
 	seen := make(map[string]bool)
 	var chars []map[byte]bool // by position
-	for _, jwt := range requestTokens(t, apiKey.new("https://api.test", netoauth.Options{}).(*netoauth.APIKey), n) {
+	for _, jwt := range requestTokens(t, apiKey.at("https://api.test").(*netoauth.APIKey), n) {
 		_, claims := verify(t, jwt, "the shared secret")
 		jti := claims["jti"].(string)
 		if seen[jti] {
@@ -128,7 +130,7 @@ func TestAPIKey_jtiIs128RandomBits(t *testing.T) {
 
 func TestAPIKey_iatIsTheTimeOfTheExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := apiKey.new("https://api.test", netoauth.Options{}).(*netoauth.APIKey)
+		k := apiKey.at("https://api.test").(*netoauth.APIKey)
 		for range 3 {
 			time.Sleep(17 * time.Minute)
 			_, claims := verify(t, requestTokens(t, k, 1)[0], "the shared secret")
@@ -138,7 +140,7 @@ func TestAPIKey_iatIsTheTimeOfTheExchange(t *testing.T) {
 }
 
 func TestAPIKey_accountSignsForTheSubAccountWithTheSameKey(t *testing.T) {
-	k := apiKey.new("https://api.test", netoauth.Options{}).(*netoauth.APIKey)
+	k := apiKey.at("https://api.test").(*netoauth.APIKey)
 	_, parent := verify(t, requestTokens(t, k, 1)[0], "the shared secret")
 	_, sub := verify(t, requestTokens(t, k.Account("subsidiary"), 1)[0], "the shared secret")
 	for _, c := range []map[string]any{parent, sub} {

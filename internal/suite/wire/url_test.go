@@ -1,13 +1,10 @@
 package wire_test
 
 import (
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
-	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/internal/suite"
 )
 
@@ -54,29 +51,11 @@ func TestURL_prefixes(t *testing.T) {
 				got = append(got, r.URL.String())
 				return suite.Answer(200, good).RoundTrip(r)
 			}))
-			if _, err := f.new(tt.url, netoauth.Options{}).Token(ctx); err != nil {
+			if _, err := f.at(tt.url).Token(ctx); err != nil {
 				t.Errorf("%q: %v", tt.url, err)
 				continue
 			}
 			suite.Diff(t, "request URLs for "+tt.url, []string{tt.want + f.path}, got)
-		}
-	})
-}
-
-func TestURL_mayBeLoopbackOfIPv6(t *testing.T) {
-	l, err := net.Listen("tcp6", "[::1]:0")
-	if err != nil {
-		t.Skip("no IPv6 on the loopback interface:", err)
-	}
-	srv := httptest.NewUnstartedServer(suite.Answer(200, good))
-	srv.Listener.Close()
-	srv.Listener = l
-	srv.Start()
-	defer srv.Close()
-	eachFlow(t, func(t *testing.T, f flow) {
-		tok, err := f.new(srv.URL+"/api/v1", netoauth.Options{}).Token(t.Context())
-		if err != nil || tok.AccessToken != "good" {
-			t.Errorf("%v, %v", tok, err)
 		}
 	})
 }
@@ -133,7 +112,7 @@ func TestURL_badOneIsRefusedAndNotShown(t *testing.T) {
 					t.Errorf("a request was made: %s %s", r.Method, r.URL)
 					return suite.Answer(200, good).RoundTrip(r)
 				}))
-				c := f.new(bad, netoauth.Options{})
+				c := f.at(bad)
 				calls := map[string]func() error{
 					"Token":       func() error { _, err := c.Token(ctx); return err },
 					"TokenSource": func() error { _, err := c.TokenSource(ctx).Token(); return err },

@@ -39,6 +39,9 @@ var (
 	}}
 )
 
+// at returns credentials for the API at baseURL, without options.
+func (f flow) at(baseURL string) suite.Credential { return f.new(baseURL, netoauth.Options{}) }
+
 // eachFlow runs test for each of the three flows.
 func eachFlow(t *testing.T, test func(*testing.T, flow)) {
 	for _, f := range flows {
