@@ -176,7 +176,8 @@ func get(client *http.Client, url string) {
 	fmt.Println(resp.Status)
 }
 
-// held returns a token source of the package for https://api.test that has a token in hand and cannot get another.
+// held returns a token source of the package for https://api.test that has a token in hand and
+// cannot get another.
 func held() oauth2.TokenSource {
 	p := &netoauth.Password{URL: "https://api.test/api/v1", Username: "u", Password: "p"}
 	p.InitialToken = &oauth2.Token{AccessToken: strings.Repeat("t", 1000), Expiry: time.Now().Add(time.Hour)}
@@ -342,7 +343,8 @@ func TestTransport_sendsNoTokenAfterARedirectAway(t *testing.T) {
 	}
 }
 
-// A base need not say which request it answers, and a client may follow more redirects than http.Client's ten.
+// A base need not say which request it answers, and a client may follow more redirects than
+// http.Client's ten.
 func TestTransport_foreignTokenFollowsNoRedirectAway(t *testing.T) {
 	const home = "https://api.test:8443"
 	awayAndBack := []string{"https://away.test/1", "https://away.test/2", home + "/end"}
@@ -409,9 +411,10 @@ func TestTransport_renewsAfterA401AndSendsTheRequestAgain(t *testing.T) {
 		}},
 		{name: "GetBody", body: strings.NewReader("body"), want: 200, sent: []string{"body", "body"}},
 		{name: "no GetBody", body: io.MultiReader(strings.NewReader("body")), want: 401, sent: []string{"body"}},
-		{name: "GetBody fails", body: strings.NewReader("body"), want: 401, sent: []string{"body"}, change: func(r *http.Request) {
-			r.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
-		}},
+		{name: "GetBody fails", body: strings.NewReader("body"), want: 401, sent: []string{"body"},
+			change: func(r *http.Request) {
+				r.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
+			}},
 		{name: "a second 401", stubborn: true, want: 401, sent: []string{"", ""}},
 	}
 	for _, tt := range tests {
@@ -427,7 +430,8 @@ func TestTransport_renewsAfterA401AndSendsTheRequestAgain(t *testing.T) {
 			w.RevokeAccessTokens()
 
 			var sent []string
-			client.Transport.(*netoauth.Transport).Base = suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
+			transport := client.Transport.(*netoauth.Transport)
+			transport.Base = suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
 				var body []byte
 				if req.Body != nil {
 					body, _ = io.ReadAll(req.Body)

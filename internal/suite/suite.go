@@ -1,5 +1,5 @@
-// Package suite has what the test suites below it share: networks made of functions, a strict API with credentials
-// for it, and checks. The suites know the exported names of netoauth alone.
+// Package suite has what the test suites below it share: networks made of functions, a strict API
+// with credentials for it, and checks. The suites know the exported names of netoauth alone.
 package suite
 
 import (
@@ -63,9 +63,9 @@ func (a Response) RoundTrip(req *http.Request) (*http.Response, error) {
 		req.Body.Close()
 	}
 	resp := &http.Response{
-		Status: fmt.Sprint(a.status, " ", http.StatusText(a.status)), StatusCode: a.status, ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{}, ContentLength: int64(len(a.body)), Body: io.NopCloser(strings.NewReader(a.body)),
-		Request: req,
+		Status:     fmt.Sprint(a.status, " ", http.StatusText(a.status)),
+		StatusCode: a.status, ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Request: req,
+		ContentLength: int64(len(a.body)), Body: io.NopCloser(strings.NewReader(a.body)),
 	}
 	a.setHeader(resp.Header)
 	return resp, nil
@@ -132,8 +132,8 @@ func NewWorld(t *testing.T) *World {
 	return &World{srv, t.Context(), key, user}
 }
 
-// InBubble runs test in a bubble of testing/synctest, in whose world the API is reached without a network. It fails
-// the test if a goroutine outlives it by a minute.
+// InBubble runs test in a bubble of testing/synctest, in whose world the API is reached without a
+// network. It fails the test if a goroutine outlives it by a minute.
 func InBubble(t *testing.T, test func(t *testing.T, w *World)) {
 	t.Helper()
 	w := NewWorld(t)
@@ -144,7 +144,8 @@ func InBubble(t *testing.T, test func(t *testing.T, w *World)) {
 	})
 }
 
-// ExchangesOver asks src for a token every 10 ms and returns when each token request came, from now on.
+// ExchangesOver asks src for a token every 10 ms and returns when each token request came, from now
+// on.
 func (w *World) ExchangesOver(src oauth2.TokenSource, d time.Duration) (at []time.Duration) {
 	start, seen := time.Now(), w.Requests("")
 	for ; time.Since(start) < d; time.Sleep(10 * time.Millisecond) {

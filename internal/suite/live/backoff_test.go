@@ -144,7 +144,8 @@ func TestTokenSource_eachKindOfFailureHasItsOwnBackOff(t *testing.T) {
 	})
 }
 
-// A flaky balancer in front of wrong credentials: the faults between do not make the refusals come faster.
+// A flaky balancer in front of wrong credentials: the faults between do not make the refusals come
+// faster.
 func TestTokenSource_passingFaultsDoNotResetRefusals(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		n, refused := 0, 0

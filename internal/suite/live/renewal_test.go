@@ -65,9 +65,7 @@ func TestTokenSource_renewsInTheBackgroundFrom70To85Percent(t *testing.T) {
 						}
 					}
 				}
-				if got, want := w.Requests(""), 2*len(sources); got != want {
-					t.Errorf("%d token requests by 86 %% of the lifetime, want %d", got, want)
-				}
+				suite.Diff(t, "token requests by 86 % of the lifetime", 2*len(sources), w.Requests(""))
 				if len(early) < 8 {
 					t.Errorf("40 renewals at %d of the 16 percentages, want them spread", len(early))
 				}

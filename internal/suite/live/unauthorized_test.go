@@ -33,7 +33,8 @@ func TestTransport_401ForcesARenewalAtMostOnceIn30s(t *testing.T) {
 	})
 }
 
-// However soon after a forced renewal, a 401 waits for one that is under way. That one does not count as forced.
+// However soon after a forced renewal, a 401 waits for one that is under way. That one does not
+// count as forced.
 func TestTransport_401JoinsARenewalWithoutForcingOne(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.SetLifetimes(20*time.Second, time.Hour)

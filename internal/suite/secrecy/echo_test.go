@@ -163,7 +163,8 @@ func TestError_showsNoSecretThatAServerEchoes(t *testing.T) {
 	}
 }
 
-// brokenAnswers are ones that net/http refuses by an error that quotes them. They are bytes on the wire.
+// brokenAnswers are ones that net/http refuses by an error that quotes them. They are bytes on the
+// wire.
 var brokenAnswers = []struct {
 	name string
 	text func(secret string) string

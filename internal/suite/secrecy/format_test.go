@@ -27,8 +27,9 @@ type (
 
 // credentialValues are the credential types of k, and what may hold them.
 func credentialValues(k kit) []value {
-	o := netoauth.Options{InitialToken: k.initial(), OnToken: func(*oauth2.Token) {}, Logger: slog.New(slog.DiscardHandler)}
 	data := netoauth.Options{InitialToken: k.initial()} // which can be marshalled
+	o := data
+	o.OnToken, o.Logger = func(*oauth2.Token) {}, slog.New(slog.DiscardHandler)
 	var list []value
 	for suffix, o := range map[string]netoauth.Options{"": o, " of data": data} {
 		list = append(list, held("APIKey"+suffix, *k.apiKey("", o))...)
@@ -61,9 +62,10 @@ func TestSecret_isShownByNoFormattingOfACredential(t *testing.T) {
 	}
 }
 
-// A struct that holds a credential by value, itself held by pointer inside something else, is where fmt stops
-// asking: it refuses to print the inner pointer with any verb but v, and reports that with all fields bare. So
-// the promise is for the v verbs there. Held by pointer, the credential is safe with all.
+// A struct that holds a credential by value, itself held by pointer inside something else, is where
+// fmt stops asking: it refuses to print the inner pointer with any verb but v, and reports that
+// with all fields bare. So the promise is for the v verbs there. Held by pointer, the credential is
+// safe with all.
 func TestSecret_inAStructBehindAnInnerPointer(t *testing.T) {
 	k := plainKit
 	v := k.vault()
@@ -95,8 +97,8 @@ func TestSecret_inAStructBehindAnInnerPointer(t *testing.T) {
 	}
 }
 
-// Of an unexported field fmt asks no Formatter; a pointer there prints as an address with the v verbs, and
-// with no other.
+// Of an unexported field fmt asks no Formatter; a pointer there prints as an address with the v
+// verbs, and with no other.
 func TestSecret_behindAPointerInAnUnexportedField(t *testing.T) {
 	k := plainKit
 	v := k.vault()

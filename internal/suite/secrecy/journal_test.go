@@ -16,7 +16,8 @@ import (
 	"github.com/netoauth/netoauth/internal/suite"
 )
 
-// journal is a slog.Handler that keeps all records, in all the forms that a handler could make of them.
+// journal is a slog.Handler that keeps all records, in all the forms that a handler could make of
+// them.
 type journal struct {
 	*journalText
 	handlers []slog.Handler

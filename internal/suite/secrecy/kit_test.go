@@ -11,8 +11,8 @@ import (
 // kit is a set of secrets for credentials.
 type kit struct{ appKey, sharedSecret, password, refreshToken, accessToken, newAccess, newRefresh string }
 
-// plainKit is secrets that look alike however they are written; awkwardKit ones that each notation writes in
-// another way.
+// plainKit is secrets that look alike however they are written; awkwardKit ones that each notation
+// writes in another way.
 var (
 	plainKit = kit{"AppKeyQ7rT2mWx9LpZ", "SharedSecretB4nV8kJ1sDf6", "PasswordG3hY5uXc0Eq",
 		"RefreshTokenM9aS2dF4gH6jK8", "AccessTokenP0oI9uY8tR7eW6", "NewAccessTokenZ1xC2vB3nM4", "NewRefreshTokenL5kJ4hG3fD2"}

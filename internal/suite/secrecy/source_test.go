@@ -92,8 +92,9 @@ func TestSecret_isShownByNoFormattingOfASourceOrClient(t *testing.T) {
 	})
 }
 
-// fmt refuses %w in everything but Errorf's errors, and %p in what is not a pointer, before it looks for a
-// Formatter, and prints all fields. A string type cannot keep anything back there. What can be safe is.
+// fmt refuses %w in everything but Errorf's errors, and %p in what is not a pointer, before it
+// looks for a Formatter, and prints all fields. A string type cannot keep anything back there. What
+// can be safe is.
 func TestSecret_verbsThatFmtNeverAsksAFormatterFor(t *testing.T) {
 	bad := []string{"%p", "%w", "%T", "%+w", "%#p"}
 	k := plainKit

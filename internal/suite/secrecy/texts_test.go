@@ -17,8 +17,9 @@ import (
 
 // Each verb that fmt could be asked for, most of them bad for most values, but for
 //   - %T, which prints no value;
-//   - %w and %p, the two that fmt refuses before it asks a value for its Formatter: it prints all fields
-//     then, and go vet reports the call. See TestVerbsThatFmtNeverAsksAFormatterFor for what is safe there.
+//   - %w and %p, the two that fmt refuses before it asks a value for its Formatter: it prints all
+//     fields then, and go vet reports the call. What is safe there is in
+//     TestSecret_verbsThatFmtNeverAsksAFormatterFor.
 func formats() (list []string) {
 	for _, r := range "abcdefghijklmnoqrstuvxyzABCDEFGHIJKLMNOPQRSUVWXYZ" { // all but the above
 		list = append(list, "%"+string(r))
@@ -103,8 +104,8 @@ func panicked(f func()) (text string) {
 	return ""
 }
 
-// brief are the texts of an error that a program would log, and those of all errors in it, as a reporter of
-// errors collects them: of each in the chain, not of the outermost alone.
+// brief are the texts of an error that a program would log, and those of all errors in it, as a
+// reporter of errors collects them: of each in the chain, not of the outermost alone.
 func brief(err error) map[string]string {
 	out := make(map[string]string)
 	for _, format := range []string{"%U", "%c", "%z", "%!"} { // which are bad for an error
@@ -132,7 +133,7 @@ func brief(err error) map[string]string {
 	var re *oauth2.RetrieveError
 	if errors.As(err, &re) {
 		note("oauth2.RetrieveError, ", re)
-		out["RetrieveError's fields"] = string(re.Body) + "\n" + re.ErrorCode + "\n" + re.ErrorDescription + "\n" + re.ErrorURI
+		out["RetrieveError's fields"] = fmt.Sprintln(string(re.Body), re.ErrorCode, re.ErrorDescription, re.ErrorURI)
 		out["RetrieveError's Header"] = fmt.Sprint(re.Response.Header)
 	}
 	return out

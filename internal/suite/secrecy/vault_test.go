@@ -1,6 +1,6 @@
 // Package secrecy_test looks for secrets wherever text comes out of the package: in whatever fmt,
-// encoding/json, encoding/xml, text/template and log/slog make of its values, in errors whatever the server
-// echoed into them, and in logs.
+// encoding/json, encoding/xml, text/template and log/slog make of its values, in errors whatever
+// the server echoed into them, and in logs.
 package secrecy_test
 
 import (

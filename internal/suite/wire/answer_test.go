@@ -86,7 +86,8 @@ func TestToken_typeMayBeAbsentAndInAnyCase(t *testing.T) {
 
 func TestToken_hasOtherFieldsInExtraUnderTheirWireNames(t *testing.T) {
 	const body = `{"access_token":"good","expires_in":300,"refresh_expires_in":1800,"refresh_token":"another",
-		"token_type":"bearer","id_token":"the id token","not-before-policy":0,"session-state":"the session","scope":"profile email","unknown":{"a":[1]}}`
+		"token_type":"bearer","id_token":"the id token","not-before-policy":0,"session-state":"the session",
+		"scope":"profile email","unknown":{"a":[1]}}`
 	eachFlow(t, func(t *testing.T, f flow) {
 		srv := serve(t, suite.Answer(200, body))
 		tok, err := f.at(srv.URL).Token(t.Context())

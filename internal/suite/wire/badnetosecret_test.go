@@ -86,8 +86,10 @@ func wrongNetosecrets(t *testing.T) []wrongNetosecret {
 		{"an unsigned JWT", strings.Join(strings.Split(jwt, ".")[:2], ".") + ".", []string{"request token", "NETOSECRET"}},
 		{"huge, not base64", strings.Repeat("SHAREDSECRETVALUE!", 1<<16), []string{"base64"}},
 		{"huge, not JSON", strings.Repeat("SHAREDSECRETVALU", 1<<16), []string{"JSON"}},
-		{"huge, a field missing", b64([]byte(`{"shortname":"` + strings.Repeat("SHORTNAMEVALUE", 1<<16) + `"}`)), []string{"appkey"}},
-		{"huge, a field of the wrong type", with("appkey", []string{strings.Repeat("APPKEYVALUE", 1<<16)}), []string{"appkey"}},
+		{"huge, a field missing", b64([]byte(`{"shortname":"` + strings.Repeat("SHORTNAMEVALUE", 1<<16) + `"}`)),
+			[]string{"appkey"}},
+		{"huge, a field of the wrong type", with("appkey", []string{strings.Repeat("APPKEYVALUE", 1<<16)}),
+			[]string{"appkey"}},
 		{"deeply nested", b64([]byte(strings.Repeat("[", 1<<16))), []string{"JSON"}},
 	}
 	for name := range badKey {

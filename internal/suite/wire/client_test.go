@@ -118,8 +118,8 @@ func TestToken_endsWithItsContext(t *testing.T) {
 	})
 }
 
-// drip is a body that gives one byte a second for ever, until its request's context ends: what net/http makes of
-// a server that is slow in this way.
+// drip is a body that gives one byte a second for ever, until its request's context ends: what
+// net/http makes of a server that is slow in this way.
 type drip struct{ ctx context.Context }
 
 func (d drip) Read(p []byte) (int, error) {

@@ -12,8 +12,8 @@ import (
 	"github.com/netoauth/netoauth/netoauthtest"
 )
 
-// A log-in with a request token that is refused is signed once more with the server's time where the answer's
-// Date is over 30 s away from the local clock.
+// A log-in with a request token that is refused is signed once more with the server's time where
+// the answer's Date is over 30 s away from the local clock.
 func TestAPIKey_wrongClockIsCorrectedOnce(t *testing.T) {
 	tests := []struct {
 		offset time.Duration // of the server's clock

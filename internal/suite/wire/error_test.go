@@ -24,7 +24,8 @@ func TestError_hasWhatTheAPISays(t *testing.T) {
 		name, body string
 		want       said // StatusCode is set by the test
 	}{
-		{"the API's error object", `{"status":%d,"name":"the name","message":"the message"}`, said{0, "the name", "the message"}},
+		{"the API's error object", `{"status":%d,"name":"the name","message":"the message"}`,
+			said{0, "the name", "the message"}},
 		{"no name", `{"status":%d,"message":"the message"}`, said{0, "", "the message"}},
 		{"no message", `{"status":%d,"name":"the name"}`, said{0, "the name", ""}},
 		{"name and message of other types", `{"status":"%d","name":1,"message":["a"]}`, said{}},

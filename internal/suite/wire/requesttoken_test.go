@@ -44,7 +44,8 @@ func requestTokens(t testing.TB, k *netoauth.APIKey, n int) []string {
 	return jwts
 }
 
-// verify returns header and claims of a JWT, after seeing that it is signed, HS256, with the raw secret.
+// verify returns header and claims of a JWT, after seeing that it is signed, HS256, with the raw
+// secret.
 func verify(t testing.TB, jwt, secret string) (header string, claims map[string]any) {
 	t.Helper()
 	parts := strings.Split(jwt, ".")

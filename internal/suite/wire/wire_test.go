@@ -1,5 +1,5 @@
-// Package wire_test holds the package to its contract on the wire: what it sends, and what it makes of
-// whatever comes back.
+// Package wire_test holds the package to its contract on the wire: what it sends, and what it makes
+// of whatever comes back.
 package wire_test
 
 import (
@@ -136,9 +136,9 @@ func mentions(t testing.TB, text string, parts ...string) {
 	}
 }
 
-// answered returns the *netoauth.Error in err, after seeing that everything an error with an answer promises
-// is kept: both types are found, ErrRejected is found for rejected statuses and no other, and the text is one
-// bounded line that names the flow and the endpoint.
+// answered returns the *netoauth.Error in err, after seeing that everything an error with an answer
+// promises is kept: both types are found, ErrRejected is found for rejected statuses and no other,
+// and the text is one bounded line that names the flow and the endpoint.
 func answered(t testing.TB, f flow, baseURL string, err error) *netoauth.Error {
 	t.Helper()
 	if err == nil {
