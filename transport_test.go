@@ -1,6 +1,7 @@
 package netoauth_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,17 +11,16 @@ import (
 	"maps"
 	"net/http"
 	"net/http/cookiejar"
-	"net/http/httptest"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
 	"github.com/netoauth/netoauth/netoauthtest"
 	"golang.org/x/oauth2"
 )
@@ -135,7 +135,7 @@ func ExampleTransport() {
 		log.Fatal(err)
 	}
 	logged := func(name string, next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(req *http.Request) (*http.Response, error) {
+		return suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
 			resp, err := next.RoundTrip(req)
 			if err == nil {
 				fmt.Println(name, req.Method, req.URL.Path, resp.StatusCode)
@@ -176,55 +176,23 @@ func get(client *http.Client, url string) {
 	fmt.Println(resp.Status)
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
-type tokenSource func() (*oauth2.Token, error)
-
-func (f tokenSource) Token() (*oauth2.Token, error) { return f() }
-
-// answer is a network that answers each request with status.
-func answer(status int) roundTripper {
-	return func(req *http.Request) (*http.Response, error) {
-		if req.Body != nil {
-			req.Body.Close()
-		}
-		return &http.Response{StatusCode: status, Body: io.NopCloser(strings.NewReader("the API's answer")), Request: req}, nil
-	}
-}
-
-// held returns a token source of the package for https://api.test that has a token in hand and cannot get another.
+// held returns a token source of the package for https://api.test that has a token in hand and
+// cannot get another.
 func held() oauth2.TokenSource {
 	p := &netoauth.Password{URL: "https://api.test/api/v1", Username: "u", Password: "p"}
 	p.InitialToken = &oauth2.Token{AccessToken: strings.Repeat("t", 1000), Expiry: time.Now().Add(time.Hour)}
-	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, &http.Client{Transport: answer(500)})
-	return p.TokenSource(ctx)
+	return p.TokenSource(suite.Over(context.Background(), suite.Answer(500, "")))
 }
 
-// api returns a server, a client signed in to it, and the client's credentials.
-func api(t *testing.T) (*netoauthtest.Server, *http.Client, *netoauth.APIKey) {
-	t.Helper()
-	srv := netoauthtest.NewServer()
-	t.Cleanup(srv.Close)
-	key, err := netoauth.ParseAPIKey(srv.Netosecret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return srv, key.Client(t.Context()), key
-}
+// foreign is a token source from elsewhere.
+var foreign = oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"})
 
-type countingBody struct {
-	io.Reader
-	closed atomic.Int32
-}
+// anAnswer is what the API says.
+var anAnswer = suite.Answer(200, "the API's answer")
 
-func (b *countingBody) Close() error { b.closed.Add(1); return nil }
-
-func TestTheRequestBodyIsClosedOnceOnEveryPath(t *testing.T) {
-	failing := tokenSource(func() (*oauth2.Token, error) { return nil, errors.New("no token today") })
-	static := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"})
-	blocked := tokenSource(func() (*oauth2.Token, error) { time.Sleep(time.Millisecond); return nil, nil })
+func TestTransport_closesTheRequestBodyOnce(t *testing.T) {
+	failing := suite.TokenSource(func() (*oauth2.Token, error) { return nil, errors.New("no token today") })
+	blocked := suite.TokenSource(func() (*oauth2.Token, error) { time.Sleep(time.Millisecond); return nil, nil })
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := []struct {
@@ -233,43 +201,45 @@ func TestTheRequestBodyIsClosedOnceOnEveryPath(t *testing.T) {
 		ctx     context.Context
 		url     string
 		status  int
-		wantErr string
+		wantErr string // after what all errors begin with
 	}{
-		{"no source", nil, t.Context(), "https://api.test", 200, "request not sent, no access token: netoauth: Transport's Source is nil"},
-		{"failing source", failing, t.Context(), "https://api.test", 200, "request not sent, no access token: no token today"},
-		{"source without a token", blocked, t.Context(), "https://api.test", 200, "request not sent, no access token: netoauth: Transport's Source returned no token"},
-		{"context over", blocked, over, "https://api.test", 200, "request not sent, no access token: netoauth: waiting for an access token: context canceled"},
-		{"source from elsewhere", static, t.Context(), "https://api.test", 200, ""},
+		{"no source", nil, t.Context(), "https://api.test", 200, "netoauth: Transport's Source is nil"},
+		{"failing source", failing, t.Context(), "https://api.test", 200, "no token today"},
+		{"source without a token", blocked, t.Context(), "https://api.test", 200,
+			"netoauth: Transport's Source returned no token"},
+		{"context over", blocked, over, "https://api.test", 200,
+			"netoauth: waiting for an access token: context canceled"},
+		{"foreign source", foreign, t.Context(), "https://api.test", 200, ""},
 		{"token in hand", held(), t.Context(), "https://api.test", 200, ""},
 		{"another origin", held(), t.Context(), "https://other.test", 200, ""},
 		{"401, no GetBody", held(), t.Context(), "https://api.test", 401, ""},
-		{"401, source from elsewhere", static, t.Context(), "https://api.test", 401, ""},
+		{"401, foreign source", foreign, t.Context(), "https://api.test", 401, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			body := &countingBody{Reader: strings.NewReader("body")}
+			body := &suite.CountingBody{Reader: strings.NewReader("body")}
 			req, err := http.NewRequestWithContext(tt.ctx, http.MethodPost, tt.url, body)
 			if err != nil {
 				t.Fatal(err)
 			}
-			resp, err := (&netoauth.Transport{Source: tt.src, Base: answer(tt.status)}).RoundTrip(req)
-			if got := fmt.Sprint(err); tt.wantErr != "" && got != tt.wantErr {
-				t.Errorf("error %q, want %q", got, tt.wantErr)
-			}
-			if tt.wantErr == "" && (err != nil || resp.StatusCode != tt.status) {
+			resp, err := (&netoauth.Transport{Source: tt.src, Base: suite.Answer(tt.status, "")}).RoundTrip(req)
+			if tt.wantErr != "" {
+				suite.Diff(t, "error", "request not sent, no access token: "+tt.wantErr, fmt.Sprint(err))
+			} else if err != nil || resp.StatusCode != tt.status {
 				t.Errorf("%v, %v; want status %d", resp, err, tt.status)
 			}
-			if got := body.closed.Load(); got != 1 {
-				t.Errorf("body closed %d times, want once", got)
-			}
+			suite.Diff(t, "times the body was closed", int64(1), body.Closed.Load())
 		})
 	}
 }
 
-func TestTheCallersRequestIsNotChanged(t *testing.T) {
+func TestTransport_doesNotChangeTheRequest(t *testing.T) {
 	for _, header := range []http.Header{nil, {}, {"X-Id": {"1", "2"}, "Authorization": {"the caller's"}}} {
 		var sent *http.Request
-		base := roundTripper(func(req *http.Request) (*http.Response, error) { sent = req; return answer(200)(req) })
+		base := suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
+			sent = req
+			return anAnswer.RoundTrip(req)
+		})
 		req, _ := http.NewRequest(http.MethodGet, "https://api.test", nil)
 		req.Header = header
 		before := req.Header.Clone()
@@ -277,9 +247,7 @@ func TestTheCallersRequestIsNotChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(before, req.Header); diff != "" {
-			t.Errorf("header of the caller's request (-before +after):\n%s", diff)
-		}
+		suite.Diff(t, "header of the caller's request, before and after", before, req.Header)
 		if resp.Request != req {
 			t.Error("the response's request is not the caller's: a layer above that logs it shows the token")
 		}
@@ -289,7 +257,7 @@ func TestTheCallersRequestIsNotChanged(t *testing.T) {
 	}
 }
 
-func TestTheTokenGoesToTheAPIsOwnOriginAlone(t *testing.T) {
+func TestTransport_sendsTheTokenToItsOriginOnly(t *testing.T) {
 	tests := []struct {
 		base, url string
 		want      bool
@@ -300,6 +268,7 @@ func TestTheTokenGoesToTheAPIsOwnOriginAlone(t *testing.T) {
 		{"https://API.test", "https://api.TEST/", true},
 		{"http://127.0.0.1", "http://127.0.0.1:80/", true},
 		{"https://api.test", "http://api.test/", false},
+		{"https://api.test:8443", "http://api.test:8443/", false},
 		{"https://api.test", "https://api.test:8443/", false},
 		{"https://api.test", "https://api.test:80/", false},
 		{"https://api.test", "https://api.test./", false},
@@ -309,314 +278,303 @@ func TestTheTokenGoesToTheAPIsOwnOriginAlone(t *testing.T) {
 		{"http://127.0.0.1:1", "http://localhost:1/", false},
 	}
 	for _, tt := range tests {
-		r := &netoauth.Refresh{URL: tt.base, RefreshToken: "r"}
-		r.InitialToken = &oauth2.Token{AccessToken: "t"}
-		req, err := http.NewRequest(http.MethodGet, tt.url, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := false
-		(&netoauth.Transport{Source: r.TokenSource(t.Context()), Base: roundTripper(func(req *http.Request) (*http.Response, error) {
-			got = req.Header.Get("Authorization") != ""
-			return answer(200)(req)
-		})}).RoundTrip(req)
-		if got != tt.want {
-			t.Errorf("token of %s sent to %s: %v, want %v", tt.base, tt.url, got, tt.want)
-		}
+		t.Run(tt.url+" of "+tt.base, func(t *testing.T) {
+			r := &netoauth.Refresh{URL: tt.base, RefreshToken: "r"}
+			r.InitialToken = &oauth2.Token{AccessToken: "t"}
+			var authorized []bool
+			base := suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
+				authorized = append(authorized, req.Header.Get("Authorization") == "Bearer t")
+				return anAnswer.RoundTrip(req)
+			})
+			client := &http.Client{Transport: &netoauth.Transport{Source: r.TokenSource(t.Context()), Base: base}}
+			suite.Diff(t, "status", 200, suite.MustGet(t, client, tt.url))
+			suite.Diff(t, "requests, whether they got the token", []bool{tt.want}, authorized)
+		})
 	}
 }
 
-func TestARequestWithoutAURLIsTheBaseTransportsMatter(t *testing.T) {
-	for _, src := range []oauth2.TokenSource{held(), oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"})} {
+func TestTransport_leavesARequestWithoutAURLToItsBase(t *testing.T) {
+	for _, src := range []oauth2.TokenSource{held(), foreign} {
 		if _, err := (&netoauth.Transport{Source: src}).RoundTrip(&http.Request{}); err == nil {
 			t.Error("no error for a request without a URL")
 		}
 	}
 }
 
-func TestNoTokenFollowsARedirectAway(t *testing.T) {
+func TestTransport_sendsNoTokenAfterARedirectAway(t *testing.T) {
 	seen := make(chan string, 10) // "server: whether it got a token"
-	server := func(name string, next func() string) *httptest.Server {
-		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := func(name string, next func() string) string {
+		return suite.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 			seen <- fmt.Sprint(name, ": ", r.Header.Get("Authorization") != "")
-			if to := next(); r.URL.Path != "/end" {
-				http.Redirect(w, r, to+r.URL.Path+"x", http.StatusTemporaryRedirect)
-			}
-		}))
-		t.Cleanup(srv.Close)
-		return srv
+			http.Redirect(w, r, next()+r.URL.Path+"x", http.StatusTemporaryRedirect)
+		})
 	}
-	var home, away *httptest.Server
-	home = server("home", func() string { return away.URL })
-	n := 0
-	away = server("away", func() string { // to itself, then home, then away for good
-		n++
-		return []string{away.URL, home.URL, away.URL, away.URL, home.URL, away.URL}[n%6]
-	})
-	srv, _, key := api(t)
-	_ = srv
-	key.URL = home.URL
-	key.InitialToken = &oauth2.Token{AccessToken: "t"}
-	sources := map[string]oauth2.TokenSource{
-		"of the package": key.TokenSource(t.Context()),
-		"from elsewhere": oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"}),
-	}
+	var home, away string
+	var fromAway []string // where it redirects to, in turn
+	home = server("home", func() string { return away })
+	away = server("away", func() (to string) { to, fromAway = fromAway[0], fromAway[1:]; return to })
+	own := &netoauth.Refresh{URL: home, RefreshToken: "r"}
+	own.InitialToken = &oauth2.Token{AccessToken: "t"}
+	sources := map[string]oauth2.TokenSource{"of the package": own.TokenSource(t.Context()), "foreign": foreign}
 	for name, src := range sources {
-		n = -1
-		client := &http.Client{Transport: &netoauth.Transport{Source: src}, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
-			if len(via) == 5 {
-				return http.ErrUseLastResponse
+		t.Run(name, func(t *testing.T) {
+			fromAway = []string{away, home, away}
+			client := &http.Client{
+				Transport: &netoauth.Transport{Source: src},
+				CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+					if len(via) == 5 {
+						return http.ErrUseLastResponse
+					}
+					return nil
+				},
 			}
-			return nil
-		}}
-		resp, err := client.Post(home.URL+"/", "text/plain", strings.NewReader("body"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		var got []string
-		for len(seen) > 0 {
-			got = append(got, <-seen)
-		}
-		want := []string{"home: true", "away: false", "away: false", "home: true", "away: false"}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("source %s (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
-func TestA401RenewsTheTokenAndTheRequestIsSentOnceMore(t *testing.T) {
-	tests := []struct {
-		name     string
-		body     io.Reader
-		noRewind bool
-		stubborn bool
-		want     int // status
-		sent     int
-	}{
-		{name: "no body", want: 200, sent: 2},
-		{name: "http.NoBody", body: http.NoBody, noRewind: true, want: 200, sent: 2},
-		{name: "a body with GetBody", body: strings.NewReader("body"), want: 200, sent: 2},
-		{name: "a body without", body: io.MultiReader(strings.NewReader("body")), want: 401, sent: 1},
-		{name: "a second 401", stubborn: true, want: 401, sent: 2},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			srv, client, _ := api(t)
-			var bodies []string
-			var sent int
-			client.Transport.(*netoauth.Transport).Base = roundTripper(func(req *http.Request) (*http.Response, error) {
-				sent++
-				return http.DefaultTransport.RoundTrip(req)
-			})
-			srv.Handle("/ok", http.NotFoundHandler())
-			srv.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				b, _ := io.ReadAll(r.Body)
-				bodies = append(bodies, string(b))
-				if tt.stubborn {
-					w.WriteHeader(http.StatusUnauthorized)
-				}
-			}))
-			resp, err := client.Get(srv.URL + "/ok")
+			resp, err := client.Post(home+"/", "text/plain", strings.NewReader("body"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			resp.Body.Close()
-			srv.RevokeAccessTokens()
-
-			sent = 0
-			req, _ := http.NewRequest(http.MethodPost, srv.URL, tt.body)
-			if tt.noRewind {
-				req.GetBody = nil
+			var got []string
+			for len(seen) > 0 {
+				got = append(got, <-seen)
 			}
-			resp, err = client.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			text, err := io.ReadAll(resp.Body)
-			if err != nil || tt.want == 401 && !tt.stubborn && !strings.Contains(string(text), "message") {
-				t.Errorf("the answer's body is %q, %v; want it whole", text, err)
-			}
-			if resp.StatusCode != tt.want || sent != tt.sent {
-				t.Errorf("status %d after %d requests, want %d after %d", resp.StatusCode, sent, tt.want, tt.sent)
-			}
-			if strings.HasPrefix(tt.name, "a body with GetBody") && cmp.Diff([]string{"body"}, bodies) != "" {
-				t.Errorf("the API read %q", bodies)
-			}
+			want := []string{"home: true", "away: false", "away: false", "home: true", "away: false"}
+			suite.Diff(t, "requests", want, got)
 		})
 	}
 }
 
-func TestAnUnreadableGetBodyLeavesTheCallerThe401(t *testing.T) {
-	srv, client, _ := api(t)
-	srv.Handle("/", http.NotFoundHandler())
-	if resp, err := client.Get(srv.URL); err != nil || resp.StatusCode != 404 {
-		t.Fatal(resp, err)
+// A base need not say which request it answers, and a client may follow more redirects than
+// http.Client's ten.
+func TestTransport_foreignTokenFollowsNoRedirectAway(t *testing.T) {
+	const home = "https://api.test:8443"
+	awayAndBack := []string{"https://away.test/1", "https://away.test/2", home + "/end"}
+	tests := []struct {
+		name      string
+		mute      bool // the base, of which request it answers
+		redirects []string
+		want      []bool // whether the requests got the token
+	}{
+		{"away and back", false, awayAndBack, []bool{true, false, false, true}},
+		{"away and back, which nobody can know", true, awayAndBack, []bool{true, false, false, false}},
+		{"to plain http", false, []string{"http://api.test:8443/"}, []bool{true, false}},
+		{"many at home", false, slices.Repeat([]string{home}, 30), slices.Repeat([]bool{true}, 31)},
 	}
-	srv.RevokeAccessTokens()
-	req, _ := http.NewRequest(http.MethodPost, srv.URL, strings.NewReader("body"))
-	req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
-	if resp, err := client.Do(req); err != nil || resp.StatusCode != 401 {
-		t.Errorf("%v, %v; want the 401", resp, err)
-	}
-}
-
-func TestARevocationUnder64RequestsAtOnceIsUnseenAndCostsOneExchange(t *testing.T) {
-	srv, client, _ := api(t)
-	srv.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	all := func() {
-		var wg sync.WaitGroup
-		for range 64 {
-			wg.Go(func() {
-				resp, err := client.Post(srv.URL, "text/plain", strings.NewReader("body"))
-				if err != nil {
-					t.Error(err)
-					return
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []bool
+			base := suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
+				answer := anAnswer
+				if n := len(got); n < len(tt.redirects) {
+					answer = suite.Answer(307, "", "Location", tt.redirects[n])
 				}
-				resp.Body.Close()
-				if resp.StatusCode != http.StatusOK {
-					t.Errorf("status %s", resp.Status)
+				got = append(got, req.Header.Get("Authorization") == "Bearer t")
+				resp, err := answer.RoundTrip(req)
+				if tt.mute {
+					resp.Request = nil
 				}
+				return resp, err
 			})
-		}
-		wg.Wait()
-	}
-	all()
-	srv.RevokeAccessTokens()
-	all()
-	if got := srv.Requests(""); got != 2 {
-		t.Errorf("%d token requests, want 2", got)
-	}
-}
-
-func TestA401DoesNotHoldTheConnectionThatTheRenewalNeeds(t *testing.T) {
-	srv, _, key := api(t)
-	srv.Handle("/", http.NotFoundHandler())
-	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}})
-	client := key.Client(ctx)
-	for range 2 {
-		resp, err := client.Get(srv.URL)
-		if err != nil || resp.StatusCode != http.StatusNotFound {
-			t.Fatal(resp, err)
-		}
-		resp.Body.Close()
-		srv.RevokeAccessTokens()
+			client := &http.Client{
+				Transport:     &netoauth.Transport{Source: foreign, Base: base},
+				CheckRedirect: func(*http.Request, []*http.Request) error { return nil },
+			}
+			suite.Diff(t, "status", 200, suite.MustGet(t, client, home))
+			suite.Diff(t, "requests, whether they got the token", tt.want, got)
+		})
 	}
 }
 
-func TestTheRefusedAnswerIsClosedBeforeTheReplay(t *testing.T) {
-	srv, client, _ := api(t)
-	body := &countingBody{Reader: strings.NewReader(strings.Repeat("x", 100<<10))}
-	sent := 0
-	transport := client.Transport.(*netoauth.Transport)
-	transport.Base = roundTripper(func(req *http.Request) (*http.Response, error) {
-		if sent++; sent == 1 {
-			return &http.Response{StatusCode: http.StatusUnauthorized, Body: body}, nil
-		}
-		if body.closed.Load() != 1 {
-			t.Error("the 401's body is not closed")
-		}
-		return &http.Response{StatusCode: http.StatusUnauthorized}, nil // and no body at all
-	})
-	req, _ := http.NewRequest(http.MethodGet, srv.URL, nil)
-	for range 2 {
-		if resp, err := transport.RoundTrip(req); err != nil || resp.StatusCode != http.StatusUnauthorized {
-			t.Error(resp, err)
-		}
-	}
-	if sent != 3 {
-		t.Errorf("%d requests, want 3: one, its replay, and one that may not force a renewal", sent)
-	}
-}
-
-// A base need not say which request it answers, and may use one answer twice.
-func TestAForeignSourcesTokenStaysHomeWhateverTheBaseSaysOfItsRequests(t *testing.T) {
-	static := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"})
-	var got []string
-	redirects := map[string]string{"/": "https://away.test/1", "/1": "https://away.test/2", "/2": "https://api.test/end"}
-	client := &http.Client{Transport: &netoauth.Transport{Source: static, Base: roundTripper(func(req *http.Request) (*http.Response, error) {
-		got = append(got, req.URL.String()+" "+req.Header.Get("Authorization"))
-		resp := &http.Response{StatusCode: http.StatusTemporaryRedirect, Header: http.Header{}, Body: http.NoBody}
-		if to := redirects[req.URL.Path]; to != "" {
-			resp.Header.Set("Location", to)
-		}
-		return resp, nil
-	})}}
-	if _, err := client.Get("https://api.test/"); err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"https://api.test/ Bearer t", "https://away.test/1 ", "https://away.test/2 ", "https://api.test/end "}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("requests (-want +got):\n%s", diff)
-	}
-
-	shared := &http.Response{StatusCode: http.StatusFound, Header: http.Header{"Location": {"https://api.test/x"}}, Body: http.NoBody}
-	client.Transport.(*netoauth.Transport).Base = roundTripper(func(req *http.Request) (*http.Response, error) {
+func TestTransport_baseMayUseOneAnswerTwice(t *testing.T) {
+	shared, _ := suite.Answer(302, "", "Location", "https://api.test/x").RoundTrip(&http.Request{})
+	base := suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		shared.Request = req
 		return shared, nil
 	})
+	client := &http.Client{Transport: &netoauth.Transport{Source: foreign, Base: base}}
 	if _, err := client.Get("https://api.test/"); err == nil || !strings.Contains(err.Error(), "10 redirects") {
 		t.Errorf("error %v, want http.Client's limit of redirects", err)
 	}
 }
 
-func TestASourceFromElsewhereThatEndsItsGoroutineIsAnError(t *testing.T) {
-	src := tokenSource(func() (*oauth2.Token, error) { runtime.Goexit(); return nil, nil })
+func TestTransport_renewsAfterA401AndSendsTheRequestAgain(t *testing.T) {
+	tests := []struct {
+		name     string
+		body     io.Reader
+		change   func(*http.Request)
+		stubborn bool // the API, which refuses each POST
+		want     int  // status
+		sent     []string
+	}{
+		{name: "no body", want: 200, sent: []string{"", ""}},
+		{name: "http.NoBody", body: http.NoBody, want: 200, sent: []string{"", ""}, change: func(r *http.Request) {
+			r.GetBody = nil
+		}},
+		{name: "GetBody", body: strings.NewReader("body"), want: 200, sent: []string{"body", "body"}},
+		{name: "no GetBody", body: io.MultiReader(strings.NewReader("body")), want: 401, sent: []string{"body"}},
+		{name: "GetBody fails", body: strings.NewReader("body"), want: 401, sent: []string{"body"},
+			change: func(r *http.Request) {
+				r.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
+			}},
+		{name: "a second 401", stubborn: true, want: 401, sent: []string{"", ""}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := suite.NewWorld(t)
+			w.Handle("/", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if tt.stubborn && r.Method == http.MethodPost {
+					netoauthtest.Status(401).ServeHTTP(rw, r)
+				}
+			}))
+			client := w.Key.Client(w.Ctx)
+			suite.MustGet(t, client, w.URL)
+			w.RevokeAccessTokens()
+
+			var sent []string
+			transport := client.Transport.(*netoauth.Transport)
+			transport.Base = suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
+				var body []byte
+				if req.Body != nil {
+					body, _ = io.ReadAll(req.Body)
+					req.Body = io.NopCloser(bytes.NewReader(body))
+				}
+				sent = append(sent, string(body))
+				return http.DefaultTransport.RoundTrip(req)
+			})
+			req, _ := http.NewRequest(http.MethodPost, w.URL, tt.body)
+			if tt.change != nil {
+				tt.change(req)
+			}
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			text, err := io.ReadAll(resp.Body)
+			if err != nil || resp.StatusCode == 401 && !strings.Contains(string(text), "message") {
+				t.Errorf("the answer's body is %q, %v; want it whole", text, err)
+			}
+			suite.Diff(t, "status", tt.want, resp.StatusCode)
+			suite.Diff(t, "bodies sent", tt.sent, sent)
+		})
+	}
+}
+
+// And costs one exchange.
+func TestTransport_64RequestsAtOnceDoNotSeeARevocation(t *testing.T) {
+	w := suite.NewWorld(t)
+	w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	client := w.Key.Client(w.Ctx)
+	for range 2 {
+		var all sync.WaitGroup
+		for range 64 {
+			all.Go(func() {
+				resp, err := client.Post(w.URL, "text/plain", strings.NewReader("body"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp.Body.Close()
+				suite.Diff(t, "status", 200, resp.StatusCode)
+			})
+		}
+		all.Wait()
+		w.RevokeAccessTokens()
+	}
+	suite.Diff(t, "token requests", 2, w.Requests(""))
+}
+
+// Where their number is limited.
+func TestTransport_401DoesNotHoldTheRenewalsConnection(t *testing.T) {
+	w := suite.NewWorld(t)
+	w.Handle("/", http.NotFoundHandler())
+	client := w.Key.Client(suite.Over(w.Ctx, &http.Transport{MaxConnsPerHost: 1}))
+	for range 2 {
+		suite.Diff(t, "status", 404, suite.MustGet(t, client, w.URL))
+		w.RevokeAccessTokens()
+	}
+}
+
+func TestTransport_closesA401BeforeTheReplay(t *testing.T) {
+	w := suite.NewWorld(t)
+	body := &suite.CountingBody{Reader: strings.NewReader(strings.Repeat("x", 100<<10))}
+	sent := 0
+	transport := w.Key.Client(w.Ctx).Transport.(*netoauth.Transport)
+	transport.Base = suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
+		if sent++; sent == 1 {
+			return &http.Response{StatusCode: http.StatusUnauthorized, Body: body}, nil
+		}
+		suite.Diff(t, "times the 401's body was closed", int64(1), body.Closed.Load())
+		return &http.Response{StatusCode: http.StatusUnauthorized}, nil // and no body at all
+	})
+	req, _ := http.NewRequest(http.MethodGet, w.URL, nil)
+	for range 2 {
+		if resp, err := transport.RoundTrip(req); err != nil || resp.StatusCode != http.StatusUnauthorized {
+			t.Error(resp, err)
+		}
+	}
+	suite.Diff(t, "requests: one, its replay, and one that may not force a renewal", 3, sent)
+}
+
+func TestTransport_foreignSourceThatEndsItsGoroutineIsAnError(t *testing.T) {
+	src := suite.TokenSource(func() (*oauth2.Token, error) { runtime.Goexit(); return nil, nil })
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.test", nil)
 	if _, err := (&netoauth.Transport{Source: src}).RoundTrip(req); err == nil || t.Context().Err() != nil {
 		t.Errorf("error %v, want one before the context ends", err)
 	}
 }
 
-func TestTransportDropsInForThatOfOauth2(t *testing.T) {
-	old := &oauth2.Transport{Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t", TokenType: "mac"})}
-	got := ""
-	old.Base = roundTripper(func(req *http.Request) (*http.Response, error) {
-		got = req.Header.Get("Authorization")
-		return answer(200)(req)
-	})
-	client := &http.Client{Transport: (*netoauth.Transport)(old)}
-	if _, err := client.Get("https://anywhere.test"); err != nil || got != "MAC t" {
-		t.Errorf("Authorization %q, %v", got, err)
-	}
-}
-
-func TestWaitingForASourceFromElsewhereEndsWithTheContext(t *testing.T) {
+func TestTransport_waitsForAForeignSourceWithinTheContext(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
-	src := tokenSource(func() (*oauth2.Token, error) { <-release; return nil, errors.New("too late") })
+	src := suite.TokenSource(func() (*oauth2.Token, error) { <-release; return nil, errors.New("too late") })
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(time.Millisecond, cancel)
 	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://api.test", nil)
-	if _, err := (&netoauth.Transport{Source: src}).RoundTrip(req); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want canceled", err)
-	}
+	_, err := (&netoauth.Transport{Source: src}).RoundTrip(req)
+	suite.WantError(t, err, context.Canceled)
 }
 
-func TestClientIsTheOneInTheContextWithATransportOverItsOwn(t *testing.T) {
+func TestTransport_dropsInForThatOfOauth2(t *testing.T) {
+	old := &oauth2.Transport{Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t", TokenType: "mac"})}
+	got := ""
+	old.Base = suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
+		got = req.Header.Get("Authorization")
+		return anAnswer.RoundTrip(req)
+	})
+	suite.MustGet(t, &http.Client{Transport: (*netoauth.Transport)(old)}, "https://anywhere.test")
+	suite.Diff(t, "Authorization", "MAC t", got)
+}
+
+// A Transport over the context client's own, in a client like it; that one stays as it is.
+func TestClient_isLikeTheOneInTheContext(t *testing.T) {
 	jar, _ := cookiejar.New(nil)
-	closed := false
-	inner := &http.Client{Transport: closer{answer(200), &closed}, Jar: jar, Timeout: time.Hour,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	r := &netoauth.Refresh{RefreshToken: "r"}
-	got := r.Client(context.WithValue(t.Context(), oauth2.HTTPClient, inner))
-	if got.Jar != inner.Jar || got.Timeout != inner.Timeout || got.CheckRedirect == nil || inner.Transport != (closer{nil, &closed}) && got == inner {
-		t.Errorf("got %+v", got)
+	base := &closer{RoundTripper: anAnswer}
+	last := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	inner := &http.Client{Transport: base, Jar: jar, Timeout: time.Hour, CheckRedirect: last}
+	got := (&netoauth.Refresh{RefreshToken: "r"}).Client(context.WithValue(t.Context(), oauth2.HTTPClient, inner))
+	if got == inner || inner.Transport != base {
+		t.Errorf("the client in the context has changed: %+v", inner)
+	}
+	if transport, ok := got.Transport.(*netoauth.Transport); !ok || transport.Base != base {
+		t.Errorf("the Transport is %+v, want one over the client's own", got.Transport)
+	}
+	if got.Jar != inner.Jar || got.Timeout != inner.Timeout || got.CheckRedirect == nil ||
+		got.CheckRedirect(nil, nil) != http.ErrUseLastResponse {
+		t.Errorf("Jar, Timeout or CheckRedirect is not the client's: %+v", got)
 	}
 	got.CloseIdleConnections()
-	if !closed {
+	if !base.closed {
 		t.Error("CloseIdleConnections did not reach the base")
 	}
-	(&netoauth.Transport{Base: answer(200)}).CloseIdleConnections() // a base that has none to close
+	(&netoauth.Transport{Base: anAnswer}).CloseIdleConnections() // a base that has none to close
 }
 
 type closer struct {
 	http.RoundTripper
-	closed *bool
+	closed bool
 }
 
-func (c closer) CloseIdleConnections() { *c.closed = true }
+func (c *closer) CloseIdleConnections() { c.closed = true }
 
 // bare does the least that a RoundTripper with a header to set can do.
 type bare struct {
@@ -634,7 +592,7 @@ func (b bare) RoundTrip(req *http.Request) (*http.Response, error) {
 // contenders are the round trippers to compare, with a token of 1 kB, and a request with six headers.
 func contenders() (map[string]http.RoundTripper, *http.Request) {
 	resp := &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}
-	base := roundTripper(func(*http.Request) (*http.Response, error) { return resp, nil })
+	base := suite.RoundTripper(func(*http.Request) (*http.Response, error) { return resp, nil })
 	src := held()
 	tok, _ := src.Token()
 	req, _ := http.NewRequest(http.MethodGet, "https://api.test/api/v1/things", nil)
@@ -648,7 +606,7 @@ func contenders() (map[string]http.RoundTripper, *http.Request) {
 	}, req
 }
 
-func TestARequestWithATokenInHandCostsThreeAllocations(t *testing.T) {
+func TestTransport_costsThreeAllocationsWithATokenInHand(t *testing.T) {
 	rts, req := contenders()
 	if got := testing.AllocsPerRun(1000, func() { rts["netoauth"].RoundTrip(req) }); got != 3 {
 		t.Errorf("%v allocations, want 3", got)

@@ -1,4 +1,4 @@
-package wiretest_test
+package wire_test
 
 import (
 	"crypto/hmac"
@@ -11,25 +11,27 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
 )
 
 // requestTokens returns the request tokens that n Token calls of k send.
 func requestTokens(t testing.TB, k *netoauth.APIKey, n int) []string {
 	t.Helper()
 	var jwts []string
-	ctx := over(t.Context(), roundTripper(func(r *http.Request) (*http.Response, error) {
+	ctx := suite.Over(t.Context(), suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return nil, err
 		}
 		jwt, _ := object(t, string(body))["jwt"].(string)
 		jwts = append(jwts, jwt)
-		return respond(r, 200, good), nil
+		return suite.Answer(200, good).RoundTrip(r)
 	}))
 	for range n {
 		if _, err := k.Token(ctx); err != nil {
@@ -42,7 +44,8 @@ func requestTokens(t testing.TB, k *netoauth.APIKey, n int) []string {
 	return jwts
 }
 
-// verify returns header and claims of a JWT, after seeing that it is signed, HS256, with the raw secret.
+// verify returns header and claims of a JWT, after seeing that it is signed, HS256, with the raw
+// secret.
 func verify(t testing.TB, jwt, secret string) (header string, claims map[string]any) {
 	t.Helper()
 	parts := strings.Split(jwt, ".")
@@ -65,37 +68,39 @@ func verify(t testing.TB, jwt, secret string) (header string, claims map[string]
 	return raw[0], object(t, raw[1])
 }
 
-func TestSharedSecretsOf1To200BytesSign(t *testing.T) {
+func TestAPIKey_signsWithSharedSecretsOf1To200Bytes(t *testing.T) {
 	for n := 1; n <= 200; n++ {
 		for _, unit := range []string{"s", "ü", "\x00"} {
 			secret := strings.Repeat(unit, n)[:n]
-			k := &netoauth.APIKey{URL: "https://api.test", Shortname: "acme", AppName: "reports", AppKey: "key", SharedSecret: netoauth.Secret(secret)}
+			k := apiKey.at("https://api.test").(*netoauth.APIKey)
+			k.SharedSecret = netoauth.Secret(secret)
 			verify(t, requestTokens(t, k, 1)[0], secret)
 		}
 	}
 }
 
-func TestTheRequestTokenHasExactlyTheDocumentedHeaderAndClaims(t *testing.T) {
+func TestAPIKey_sendsTheDocumentedHeaderAndClaims(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // for a clock that stands still
 		time.Sleep(90*time.Minute + 700*time.Millisecond)
-		k := &netoauth.APIKey{URL: "https://api.test", Shortname: `a"c&me`, AppName: "re<ports>", AppKey: "ü \\ key", SharedSecret: "mysharedsecret"}
+		k := &netoauth.APIKey{URL: "https://api.test", Shortname: `a"c&me`, AppName: "re<ports>",
+			AppKey: "ü \\ key", SharedSecret: "mysharedsecret"}
 		header, claims := verify(t, requestTokens(t, k, 1)[0], "mysharedsecret")
-		diff(t, "header", map[string]any{"alg": "HS256", "typ": "JWT"}, object(t, header))
+		suite.Diff(t, "header", map[string]any{"alg": "HS256", "typ": "JWT"}, object(t, header))
 		jti, ok := claims["jti"].(string)
 		if !ok || jti == "" {
 			t.Errorf("jti is %#v, want a string", claims["jti"])
 		}
-		diff(t, "claims", map[string]any{
+		suite.Diff(t, "claims", map[string]any{
 			"iat": float64(time.Now().Unix()), "jti": jti, "appname": "re<ports>", "appkey": "ü \\ key", "shortname": `a"c&me`,
 		}, claims)
 	})
 }
 
-func TestEveryExchangeSignsAFreshRequestToken(t *testing.T) {
+func TestAPIKey_jtiIs128RandomBits(t *testing.T) {
 	const n = 1000
 	seen := make(map[string]bool)
 	var chars []map[byte]bool // by position
-	for _, jwt := range requestTokens(t, apiKey.new("https://api.test", netoauth.Options{}).(*netoauth.APIKey), n) {
+	for _, jwt := range requestTokens(t, apiKey.at("https://api.test").(*netoauth.APIKey), n) {
 		_, claims := verify(t, jwt, "the shared secret")
 		jti := claims["jti"].(string)
 		if seen[jti] {
@@ -124,19 +129,19 @@ func TestEveryExchangeSignsAFreshRequestToken(t *testing.T) {
 	}
 }
 
-func TestIatIsTheTimeOfTheExchangeNotOfTheCredential(t *testing.T) {
+func TestAPIKey_iatIsTheTimeOfTheExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := apiKey.new("https://api.test", netoauth.Options{}).(*netoauth.APIKey)
+		k := apiKey.at("https://api.test").(*netoauth.APIKey)
 		for range 3 {
 			time.Sleep(17 * time.Minute)
 			_, claims := verify(t, requestTokens(t, k, 1)[0], "the shared secret")
-			diff(t, "iat", any(float64(time.Now().Unix())), claims["iat"])
+			suite.Diff(t, "iat", any(float64(time.Now().Unix())), claims["iat"])
 		}
 	})
 }
 
-func TestAccountSignsForTheSubAccountWithTheSameKey(t *testing.T) {
-	k := apiKey.new("https://api.test", netoauth.Options{}).(*netoauth.APIKey)
+func TestAPIKey_accountSignsForTheSubAccountWithTheSameKey(t *testing.T) {
+	k := apiKey.at("https://api.test").(*netoauth.APIKey)
 	_, parent := verify(t, requestTokens(t, k, 1)[0], "the shared secret")
 	_, sub := verify(t, requestTokens(t, k.Account("subsidiary"), 1)[0], "the shared secret")
 	for _, c := range []map[string]any{parent, sub} {
@@ -145,9 +150,22 @@ func TestAccountSignsForTheSubAccountWithTheSameKey(t *testing.T) {
 	}
 	want := maps.Clone(parent)
 	want["shortname"] = "subsidiary"
-	diff(t, "claims of the sub-account", want, sub)
-	diff(t, "names of the claims", []string{"appkey", "appname", "shortname"}, slices.Sorted(maps.Keys(sub)))
+	suite.Diff(t, "claims of the sub-account", want, sub)
+	suite.Diff(t, "names of the claims", []string{"appkey", "appname", "shortname"}, slices.Sorted(maps.Keys(sub)))
 	if k.Shortname != "acme" {
 		t.Errorf("Account changed the key itself: %s", fmt.Sprint(k.Shortname))
 	}
+}
+
+func TestAPIKey_sharesNoRequestTokenBetweenExchanges(t *testing.T) {
+	w := suite.NewWorld(t) // which refuses a replayed jti
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			if _, err := w.Key.Token(w.Ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }

@@ -1,10 +1,10 @@
-// Package secrecytest_test looks for secrets wherever text comes out of the package: in whatever fmt,
-// encoding/json, encoding/xml, text/template and log/slog make of its values, in errors whatever the server
-// echoed into them, and in logs. It knows only the exported names.
-package secrecytest_test
+// Package secrecy_test looks for secrets wherever text comes out of the package: in whatever fmt,
+// encoding/json, encoding/xml, text/template and log/slog make of its values, in errors whatever
+// the server echoed into them, and in logs.
+package secrecy_test
 
 import (
-	"context"
+	"bytes" // vault is the secrets of a test, by what they are, and the forms to look for them in.
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -13,7 +13,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strconv"
@@ -21,18 +20,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/netoauth/netoauth"
-	"golang.org/x/oauth2"
+	"github.com/netoauth/netoauth/internal/suite"
 )
 
-// credential is what the three types have in common.
-type credential interface {
-	Token(context.Context) (*oauth2.Token, error)
-	TokenSource(context.Context) oauth2.TokenSource
-	Client(context.Context) *http.Client
-}
-
-// vault is the secrets of a test, by what they are, and the forms to look for them in.
 type vault struct {
 	mu    sync.Mutex
 	forms map[string]string // form to what it is
@@ -139,60 +129,9 @@ func (v *vault) checkAll(t testing.TB, what string, texts map[string]string) {
 	t.Errorf("%s: %d of %d texts show a secret", what, shown, len(texts))
 }
 
-// kit is a set of secrets for credentials.
-type kit struct{ appKey, sharedSecret, password, refreshToken, accessToken, newAccess, newRefresh string }
-
-// plainKit is secrets that look alike however they are written; awkwardKit ones that each notation writes in
-// another way.
-var (
-	plainKit = kit{"AppKeyQ7rT2mWx9LpZ", "SharedSecretB4nV8kJ1sDf6", "PasswordG3hY5uXc0Eq",
-		"RefreshTokenM9aS2dF4gH6jK8", "AccessTokenP0oI9uY8tR7eW6", "NewAccessTokenZ1xC2vB3nM4", "NewRefreshTokenL5kJ4hG3fD2"}
-	awkwardKit = kit{`App "Key"\&<Q7>'ü%+ x`, `Shared "Secret"\&<B4>'ü%+ x`, `Pass "word"\&<G3>'ü%+ x`,
-		`Refresh "Token"\&<M9>'ü%+ x`, "AccessTokenP0oI9uY8tR7eW6", "NewAccessTokenZ1xC2vB3nM4", `New "Refresh"\&<L5>'ü%+ x`}
-)
-
-func (k kit) vault() *vault {
-	return newVault("the app key", k.appKey, "the shared secret", k.sharedSecret, "the password", k.password,
-		"the refresh token", k.refreshToken, "the access token", k.accessToken,
-		"the new access token", k.newAccess, "the new refresh token", k.newRefresh)
-}
-
-// answer is one of the API that has the kit's new tokens.
-func (k kit) answer() string {
-	text, err := json.Marshal(map[string]any{"access_token": k.newAccess, "refresh_token": k.newRefresh, "id_token": k.newAccess,
-		"token_type": "bearer", "expires_in": 300, "refresh_expires_in": 1800})
-	if err != nil {
-		panic(err)
-	}
-	return string(text)
-}
-
-// initial is a stored token of the kit.
-func (k kit) initial() *oauth2.Token {
-	return (&oauth2.Token{AccessToken: k.accessToken, RefreshToken: k.refreshToken}).WithExtra(map[string]any{"id_token": k.accessToken})
-}
-
-func (k kit) apiKey(u string, o netoauth.Options) *netoauth.APIKey {
-	return &netoauth.APIKey{URL: u, Shortname: "acme", AppName: "reports", AppKey: netoauth.Secret(k.appKey),
-		SharedSecret: netoauth.Secret(k.sharedSecret), Options: o}
-}
-
-func (k kit) passwordOf(u string, o netoauth.Options) *netoauth.Password {
-	return &netoauth.Password{URL: u, Username: "ann", Password: netoauth.Secret(k.password), Options: o}
-}
-
-func (k kit) refresh(u string, o netoauth.Options) *netoauth.Refresh {
-	return &netoauth.Refresh{URL: u, RefreshToken: netoauth.Secret(k.refreshToken), Options: o}
-}
-
-// flows are the three credentials by name, all for the same URL.
-func (k kit) flows(u string, o netoauth.Options) map[string]credential {
-	return map[string]credential{"API key": k.apiKey(u, o), "password": k.passwordOf(u, o), "refresh token": k.refresh(u, o)}
-}
-
 // watch makes v look for the request tokens that go through the returned round tripper, too.
 func (v *vault) watch(base http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
+	return suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.GetBody != nil {
 			if body, err := r.GetBody(); err == nil {
 				text, _ := io.ReadAll(body)
@@ -206,32 +145,39 @@ func (v *vault) watch(base http.RoundTripper) http.RoundTripper {
 	})
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// over returns a context whose HTTP client goes over rt.
-func over(ctx context.Context, rt http.RoundTripper) context.Context {
-	return context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: rt})
+// tokensOf makes v look for all tokens that go through, in requests and answers.
+func (v *vault) tokensOf(base http.RoundTripper) http.RoundTripper {
+	return v.watch(suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+		if auth := r.Header.Get("Authorization"); auth != "" {
+			v.add("an access token", strings.TrimPrefix(auth, "Bearer "))
+		}
+		resp, err := base.RoundTrip(r)
+		if err != nil {
+			return nil, err
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+		if err != nil {
+			resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{err}))
+		}
+		var m map[string]any
+		if json.Unmarshal(body, &m) == nil {
+			for name, x := range m {
+				if s, _ := x.(string); strings.HasSuffix(name, "_token") {
+					v.add(name, s)
+				}
+			}
+		}
+		return resp, nil
+	}))
 }
 
-// serve starts a server on the loopback interface and returns its URL.
-func serve(t testing.TB, h http.HandlerFunc) string {
-	srv := httptest.NewServer(h)
-	t.Cleanup(srv.Close)
-	return srv.URL
-}
+type failing struct{ error }
 
-// respond returns a response with a body, for a roundTripper.
-func respond(r *http.Request, code int, body string) *http.Response {
-	if r.Body != nil {
-		r.Body.Close()
-	}
-	return &http.Response{StatusCode: code, Status: fmt.Sprint(code, " ", http.StatusText(code)), Header: http.Header{}, Request: r,
-		ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body))}
-}
+func (f failing) Read([]byte) (int, error) { return 0, f.error }
 
-func TestTheVaultFindsSecretsInEveryForm(t *testing.T) {
+func TestVault_findsSecretsInEveryForm(t *testing.T) {
 	for name, k := range map[string]kit{"plain": plainKit, "awkward": awkwardKit} {
 		v := k.vault()
 		if what := v.found("netoauth: password: POST https://api.test: 401 Unauthorized; check the password"); what != nil {

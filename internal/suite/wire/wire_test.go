@@ -1,51 +1,46 @@
-// Package wiretest_test holds the package to its contract on the wire: what it sends, and what it makes of
-// whatever comes back. It knows only the exported names.
-package wiretest_test
+// Package wire_test holds the package to its contract on the wire: what it sends, and what it makes
+// of whatever comes back.
+package wire_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"unicode"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
 	"golang.org/x/oauth2"
 )
-
-// credential is what the three types have in common.
-type credential interface {
-	Token(context.Context) (*oauth2.Token, error)
-	TokenSource(context.Context) oauth2.TokenSource
-	Client(context.Context) *http.Client
-}
 
 // flow is one of the three ways to a token, with credentials that are good to send.
 type flow struct {
 	name string // as errors call it
 	path string
-	new  func(baseURL string, o netoauth.Options) credential
+	new  func(baseURL string, o netoauth.Options) suite.Credential
 }
 
 var flows = []flow{apiKey, password, refresh}
 
 var (
-	apiKey = flow{"API key", "/api/v1/auth/token", func(u string, o netoauth.Options) credential {
-		return &netoauth.APIKey{URL: u, Shortname: "acme", AppName: "reports", AppKey: "the app key", SharedSecret: "the shared secret", Options: o}
+	apiKey = flow{"API key", "/api/v1/auth/token", func(u string, o netoauth.Options) suite.Credential {
+		return &netoauth.APIKey{URL: u, Shortname: "acme", AppName: "reports",
+			AppKey: "the app key", SharedSecret: "the shared secret", Options: o}
 	}}
-	password = flow{"password", "/api/auth/bearer/token", func(u string, o netoauth.Options) credential {
+	password = flow{"password", "/api/auth/bearer/token", func(u string, o netoauth.Options) suite.Credential {
 		return &netoauth.Password{URL: u, Username: "ann", Password: "the password", Options: o}
 	}}
-	refresh = flow{"refresh token", "/api/auth/bearer/refresh", func(u string, o netoauth.Options) credential {
+	refresh = flow{"refresh token", "/api/auth/bearer/refresh", func(u string, o netoauth.Options) suite.Credential {
 		return &netoauth.Refresh{URL: u, RefreshToken: "the refresh token", Options: o}
 	}}
 )
+
+// at returns credentials for the API at baseURL, without options.
+func (f flow) at(baseURL string) suite.Credential { return f.new(baseURL, netoauth.Options{}) }
 
 // eachFlow runs test for each of the three flows.
 func eachFlow(t *testing.T, test func(*testing.T, flow)) {
@@ -56,18 +51,6 @@ func eachFlow(t *testing.T, test func(*testing.T, flow)) {
 
 // good is an answer with a token in it and nothing else.
 const good = `{"access_token":"good"}`
-
-// answer is a handler that sends these very bytes as JSON. header has names and values in turn.
-func answer(code int, body string, header ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		for i := 0; i < len(header); i += 2 {
-			w.Header().Set(header[i], header[i+1])
-		}
-		w.WriteHeader(code)
-		io.WriteString(w, body)
-	}
-}
 
 // request is what a server saw of one.
 type request struct {
@@ -86,7 +69,7 @@ type api struct {
 // serve starts an api, which answers as h does.
 func serve(t testing.TB, h http.Handler) *api {
 	a := &api{}
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	a.URL = suite.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		a.mu.Lock()
 		a.requests = append(a.requests, request{
@@ -95,9 +78,7 @@ func serve(t testing.TB, h http.Handler) *api {
 		})
 		a.mu.Unlock()
 		h.ServeHTTP(w, r)
-	}))
-	t.Cleanup(srv.Close)
-	a.URL = srv.URL
+	})
 	return a
 }
 
@@ -110,27 +91,18 @@ func (a *api) seen() []request {
 	return seen
 }
 
-// roundTripper is a function as a network.
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	defer func() {
-		if r.Body != nil {
-			r.Body.Close()
-		}
-	}()
-	return f(r)
-}
-
-// over returns a context whose HTTP client goes over rt.
-func over(ctx context.Context, rt http.RoundTripper) context.Context {
-	return context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: rt})
-}
-
-// respond returns a response with a body, for a roundTripper.
-func respond(r *http.Request, code int, body string) *http.Response {
-	return &http.Response{StatusCode: code, Status: http.StatusText(code), Header: http.Header{}, Request: r,
-		ProtoMajor: 1, ProtoMinor: 1, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body))}
+// credentials returns credentials of each flow that w accepts. The refresh token is good once.
+func credentials(t *testing.T, w *suite.World) map[string]suite.Credential {
+	t.Helper()
+	tok, err := w.User.Token(w.Ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]suite.Credential{
+		apiKey.name:   w.Key,
+		password.name: w.User,
+		refresh.name:  &netoauth.Refresh{URL: w.URL, RefreshToken: netoauth.Secret(tok.RefreshToken)},
+	}
 }
 
 // object decodes a JSON object.
@@ -141,14 +113,6 @@ func object(t testing.TB, text string) map[string]any {
 		t.Fatalf("%q is not a JSON object: %v", text, err)
 	}
 	return m
-}
-
-// diff reports where got is not what is wanted.
-func diff(t testing.TB, what string, want, got any) {
-	t.Helper()
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("%s (-want +got):\n%s", what, d)
-	}
 }
 
 // oneLine reports a text that is not one printable line of at most most bytes.
@@ -172,9 +136,9 @@ func mentions(t testing.TB, text string, parts ...string) {
 	}
 }
 
-// answered returns the *netoauth.Error in err, after seeing that everything an error with an answer promises
-// is kept: both types are found, ErrRejected is found for rejected statuses and no other, and the text is one
-// bounded line that names the flow and the endpoint.
+// answered returns the *netoauth.Error in err, after seeing that everything an error with an answer
+// promises is kept: both types are found, ErrRejected is found for rejected statuses and no other,
+// and the text is one bounded line that names the flow and the endpoint.
 func answered(t testing.TB, f flow, baseURL string, err error) *netoauth.Error {
 	t.Helper()
 	if err == nil {

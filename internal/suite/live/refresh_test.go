@@ -1,0 +1,102 @@
+package live_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
+	"github.com/netoauth/netoauth/netoauthtest"
+)
+
+func TestRefresh_whileThatWorksElseLogIn(t *testing.T) {
+	login, refresh := netoauthtest.PasswordPath, netoauthtest.RefreshPath
+	tests := []struct {
+		name    string
+		refresh time.Duration // lifetime of the refresh token
+		trouble func(w *suite.World)
+		want    map[string]int // token requests, the first log-in included
+		fails   bool
+	}{
+		{name: "the refresh token lasts", refresh: time.Hour, want: map[string]int{login: 1, refresh: 1}},
+		{name: "its end is unknown", refresh: 0, want: map[string]int{login: 1, refresh: 1}},
+		{name: "it has ended", refresh: time.Minute, want: map[string]int{login: 2, refresh: 0}},
+		{name: "it is refused", refresh: time.Hour, trouble: func(w *suite.World) { w.RevokeRefreshTokens() },
+			want: map[string]int{login: 2, refresh: 1}},
+		{name: "a passing fault is no reason to log in", refresh: time.Hour,
+			trouble: func(w *suite.World) { w.Fail(-1, netoauthtest.Status(502)) },
+			want:    map[string]int{login: 1, refresh: 3}, fails: true},
+		{name: "nor is a rate limit", refresh: time.Hour,
+			trouble: func(w *suite.World) { w.Fail(-1, netoauthtest.Status(429, "Retry-After", "7")) },
+			want:    map[string]int{login: 1, refresh: 1}, fails: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.SetLifetimes(5*time.Minute, tt.refresh)
+				src := w.User.TokenSource(w.Ctx)
+				suite.MustToken(t, src)
+				time.Sleep(5 * time.Minute)
+				if tt.trouble != nil {
+					tt.trouble(w)
+				}
+				if _, err := src.Token(); (err != nil) != tt.fails {
+					t.Errorf("error %v", err)
+				}
+				got := map[string]int{login: w.Requests(login), refresh: w.Requests(refresh)}
+				suite.Diff(t, "token requests", tt.want, got)
+			})
+		})
+	}
+}
+
+// By a flow that can log in.
+func TestRefresh_refusedTokenIsNotTriedTwice(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		src := w.Key.TokenSource(w.Ctx)
+		suite.MustToken(t, src)
+		time.Sleep(5 * time.Minute)
+		w.Fail(-1, netoauthtest.Status(400))
+		src.Token()
+		time.Sleep(5 * time.Second)
+		src.Token()
+		suite.Diff(t, "refreshes", 1, w.Requests(netoauthtest.RefreshPath))
+	})
+}
+
+func TestRefresh_sameTokenMayGetALaterEnd(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.Fail(-1, suite.Answer(200,
+			`{"access_token":"t","expires_in":300,"refresh_token":"same","refresh_expires_in":400}`))
+		src := w.Key.TokenSource(w.Ctx)
+		suite.MustToken(t, src)
+		for range 2 { // the second refresh is past the end that the log-in gave it
+			time.Sleep(300 * time.Second)
+			suite.MustToken(t, src)
+		}
+		suite.Diff(t, "refreshes", 2, w.Requests(netoauthtest.RefreshPath))
+	})
+}
+
+func TestRefresh_refusedWithoutALogInIsRejected(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		_, err := (&netoauth.Refresh{URL: w.URL, RefreshToken: "not one of theirs"}).TokenSource(w.Ctx).Token()
+		suite.WantError(t, err, netoauth.ErrRejected)
+	})
+}
+
+func TestRefresh_triesAnEndedTokenForItHasNothingElse(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.SetLifetimes(5*time.Minute, time.Minute)
+		tok, err := w.User.Token(w.Ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		src := (&netoauth.Refresh{URL: w.URL, RefreshToken: netoauth.Secret(tok.RefreshToken)}).TokenSource(w.Ctx)
+		suite.MustToken(t, src)
+		time.Sleep(time.Hour)
+		_, err = src.Token()
+		suite.WantError(t, err, netoauth.ErrRejected)
+		suite.Diff(t, "refreshes", 2, w.Requests(netoauthtest.RefreshPath))
+	})
+}

@@ -1,0 +1,143 @@
+package live_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
+	"github.com/netoauth/netoauth/netoauthtest"
+)
+
+func TestTransport_401ForcesARenewalAtMostOnceIn30s(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.SetLifetimes(time.Hour, 2*time.Hour)
+		w.Handle("/", netoauthtest.Status(401))
+		client := w.Key.Client(w.Ctx)
+		var exchanges []string // when, and how many until then
+		for start, seen := time.Now(), 0; time.Since(start) < 100*time.Second; time.Sleep(time.Second) {
+			suite.Diff(t, "status for the caller", 401, suite.MustGet(t, client, w.URL))
+			if n := w.Requests(""); n > seen {
+				exchanges, seen = append(exchanges, fmt.Sprint(time.Since(start), " ", n)), n
+			}
+		}
+		suite.Diff(t, "exchanges, the first one included", []string{"0s 2", "30s 3", "1m0s 4", "1m30s 5"}, exchanges)
+	})
+}
+
+// However soon after a forced renewal, a 401 waits for one that is under way. That one does not
+// count as forced.
+func TestTransport_401JoinsARenewalWithoutForcingOne(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.SetLifetimes(20*time.Second, time.Hour)
+		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		client := w.Key.Client(w.Ctx)
+		suite.MustGet(t, client, w.URL)
+		w.RevokeAccessTokens()
+		suite.MustGet(t, client, w.URL)      // forces a renewal, at 0 s
+		time.Sleep(17200 * time.Millisecond) // stale
+		w.RevokeAccessTokens()
+		w.Delay(time.Second)
+		// Starts a renewal in the background, and is refused meanwhile.
+		suite.Diff(t, "status from the renewal under way", 200, suite.MustGet(t, client, w.URL))
+		w.Delay(0)
+		time.Sleep(12 * time.Second) // 30.2 s; the token of 18.2 s is fresh
+		w.RevokeAccessTokens()
+		suite.Diff(t, "status when nothing was forced for 30 s", 200, suite.MustGet(t, client, w.URL))
+	})
+}
+
+func TestTransport_401ToAReplacedTokenRenewsNothing(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		var seen atomic.Int32
+		w.Handle("/", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			if seen.Add(1) == 1 {
+				time.Sleep(5 * time.Minute) // until the token with which it came is long replaced
+				rw.WriteHeader(401)
+			}
+		}))
+		client := w.Key.Client(w.Ctx)
+		var all sync.WaitGroup
+		all.Go(func() {
+			resp, err := client.Get(w.URL)
+			if err != nil || resp.StatusCode != 200 {
+				t.Errorf("%v, %v; want a replay with the current token", resp, err)
+			}
+		})
+		for range 310 {
+			time.Sleep(time.Second)
+			suite.MustGet(t, client, w.URL)
+		}
+		all.Wait()
+		suite.Diff(t, "token requests: the first and the renewal", 2, w.Requests(""))
+	})
+}
+
+func TestTransport_401ToAnUnrepeatableRequestRenewsToo(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		client := w.Key.Client(w.Ctx)
+		suite.MustGet(t, client, w.URL)
+		w.RevokeAccessTokens()
+		for i, want := range []int{401, 200} {
+			resp, err := client.Post(w.URL, "text/plain", io.MultiReader(strings.NewReader("x")))
+			if err != nil || resp.StatusCode != want {
+				t.Errorf("request %d: %v, %v; want %d", i, resp, err, want)
+			}
+			synctest.Wait()
+		}
+	})
+}
+
+func TestTransport_401ReachesTheCallerIfTheRenewalFails(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.Handle("/", http.NotFoundHandler())
+		client := w.Key.Client(w.Ctx)
+		suite.MustGet(t, client, w.URL)
+		w.RevokeAccessTokens()
+		w.Fail(-1, netoauthtest.Status(401))
+		suite.Diff(t, "status", 401, suite.MustGet(t, client, w.URL))
+		_, err := client.Get(w.URL)
+		suite.WantError(t, err, netoauth.ErrRejected)
+	})
+}
+
+func TestTransport_401WhileRenewalsFailLeavesTheToken(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/forbidden", netoauthtest.Status(401))
+		client := w.Key.Client(w.Ctx)
+		suite.MustGet(t, client, w.URL)
+		w.Fail(-1, netoauthtest.Status(503))
+		time.Sleep(256 * time.Second)
+		suite.MustGet(t, client, w.URL) // stale: starts a renewal, which fails
+		synctest.Wait()
+		suite.Diff(t, "status of the API's own 401", 401, suite.MustGet(t, client, w.URL+"/forbidden"))
+		suite.Diff(t, "status with the token in hand", 200, suite.MustGet(t, client, w.URL))
+	})
+}
+
+func TestTransport_401WaitsNoLongerThanTheContext(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.Handle("/", netoauthtest.Status(401))
+		src := w.Key.TokenSource(w.Ctx)
+		suite.MustToken(t, src)
+		w.Delay(20 * time.Second)
+		ctx, cancel := context.WithTimeout(w.Ctx, time.Second)
+		defer cancel()
+		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
+		start := time.Now()
+		resp, err := (&netoauth.Transport{Source: src, Base: w.InProcess().Transport}).RoundTrip(req)
+		if took := time.Since(start); took != time.Second || err != nil || resp.StatusCode != 401 {
+			t.Errorf("%v, %v after %v; want the 401 after 1s", resp, err, took)
+		}
+	})
+}

@@ -1,0 +1,165 @@
+package wire_test
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/netoauth/netoauth"
+)
+
+// badKey has values that are easy to find in an error.
+var badKey = map[string]any{
+	"url": "https://URLVALUE.test", "shortname": "SHORTNAMEVALUE", "appname": "APPNAMEVALUE",
+	"appkey": "APPKEYVALUE", "sharedsecret": "SHAREDSECRETVALUE",
+}
+
+// wrongNetosecret is refused, and the error must have the parts in it.
+type wrongNetosecret struct {
+	name, text string
+	parts      []string
+}
+
+func wrongNetosecrets(t *testing.T) []wrongNetosecret {
+	b64 := base64.StdEncoding.EncodeToString
+	with := func(name string, v any) string {
+		m := maps.Clone(badKey)
+		m[name] = v
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b64(text)
+	}
+	without := func(names ...string) string {
+		m := maps.Clone(badKey)
+		for _, name := range names {
+			delete(m, name)
+		}
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b64(text)
+	}
+	whole := without()
+	text, err := base64.StdEncoding.DecodeString(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jwt := requestTokens(t, &netoauth.APIKey{URL: "https://api.test", Shortname: "SHORTNAMEVALUE", AppName: "APPNAMEVALUE",
+		AppKey: "APPKEYVALUE", SharedSecret: "SHAREDSECRETVALUE"}, 1)[0]
+
+	tests := []wrongNetosecret{
+		{"empty", "", []string{"empty"}},
+		{"white space only", " \t\r\n\u00a0 ", []string{"empty"}},
+		{"padding only", "====", nil},
+		{"not base64", "{not base64}: SHAREDSECRETVALUE", []string{"base64"}},
+		{"the JSON itself", string(text), []string{"base64"}},
+		{"quoted", `"` + whole + `"`, []string{"base64"}},
+		{"with its variable's name", "NETOSECRET=" + whole, nil},
+		{"cut by one character", strings.TrimRight(whole, "=")[:81], []string{"base64"}},
+		{"cut in the middle", strings.TrimRight(whole, "=")[:80], []string{"JSON"}},
+		{"garbage after the padding", b64([]byte("SHAREDSECRETVALUE ")) + "=!", []string{"base64"}},
+		{"two of them", whole + whole, nil},
+		{"invalid UTF-8", "\xff\xfe" + whole, []string{"base64"}},
+		{"not JSON", b64([]byte("SHAREDSECRETVALUE")), []string{"JSON"}},
+		{"empty JSON", b64([]byte(" ")), []string{"JSON"}},
+		{"JSON array", b64([]byte(`["SHAREDSECRETVALUE"]`)), []string{"JSON object"}},
+		{"JSON array of the object", b64([]byte("[" + string(text) + "]")), []string{"JSON object"}},
+		{"JSON null", b64([]byte("null")), []string{"JSON object"}},
+		{"JSON string", b64([]byte(`"SHAREDSECRETVALUE"`)), []string{"JSON object"}},
+		{"JSON number", b64([]byte("12345")), []string{"JSON object"}},
+		{"JSON bool", b64([]byte("true")), []string{"JSON object"}},
+		{"garbage after the JSON", b64([]byte(string(text) + " SHAREDSECRETVALUE")), []string{"JSON"}},
+		{"a second JSON object", b64([]byte(string(text) + string(text))), []string{"JSON"}},
+		{"no field", b64([]byte("{}")), []string{"url", "shortname", "appname", "appkey", "sharedsecret"}},
+		{"two fields missing", without("appkey", "url"), []string{"appkey", "url"}},
+		{"binary", b64([]byte{0, 1, 2, 0xff}), []string{"JSON"}},
+		{"a request token", jwt, []string{"request token", "NETOSECRET"}},
+		{"a request token, wrapped", jwt[:50] + "\r\n" + jwt[50:] + "\n", []string{"request token", "NETOSECRET"}},
+		{"an unsigned JWT", strings.Join(strings.Split(jwt, ".")[:2], ".") + ".", []string{"request token", "NETOSECRET"}},
+		{"huge, not base64", strings.Repeat("SHAREDSECRETVALUE!", 1<<16), []string{"base64"}},
+		{"huge, not JSON", strings.Repeat("SHAREDSECRETVALU", 1<<16), []string{"JSON"}},
+		{"huge, a field missing", b64([]byte(`{"shortname":"` + strings.Repeat("SHORTNAMEVALUE", 1<<16) + `"}`)),
+			[]string{"appkey"}},
+		{"huge, a field of the wrong type", with("appkey", []string{strings.Repeat("APPKEYVALUE", 1<<16)}),
+			[]string{"appkey"}},
+		{"deeply nested", b64([]byte(strings.Repeat("[", 1<<16))), []string{"JSON"}},
+	}
+	for name := range badKey {
+		tests = append(tests,
+			wrongNetosecret{name + " missing", without(name), []string{name}},
+			wrongNetosecret{name + " null", with(name, nil), []string{name}},
+			wrongNetosecret{name + " empty", with(name, ""), []string{name}},
+			wrongNetosecret{name + " a number", with(name, 12345), []string{name, "string"}},
+			wrongNetosecret{name + " a bool", with(name, true), []string{name, "string"}},
+			wrongNetosecret{name + " an array", with(name, []any{badKey[name]}), []string{name, "string"}},
+			wrongNetosecret{name + " an object", with(name, map[string]any{"x": badKey[name]}), []string{name, "string"}},
+		)
+	}
+	for name, bad := range badURLs {
+		tests = append(tests, wrongNetosecret{"URL " + name, with("url", bad), []string{"URL"}})
+	}
+	return tests
+}
+
+func TestParseAPIKey_saysWhatIsWrongAndShowsNothing(t *testing.T) {
+	for _, tt := range wrongNetosecrets(t) {
+		t.Run(tt.name, func(t *testing.T) {
+			k, err := netoauth.ParseAPIKey(tt.text)
+			if err == nil {
+				t.Fatalf("no error; the key is %+v", k)
+			}
+			if k != nil {
+				t.Error("a key beside the error")
+			}
+			text := err.Error()
+			mentions(t, text, append(tt.parts, "netoauth", "NETOSECRET")...)
+			oneLine(t, "the error", text, 300)
+			for _, v := range append([]any{marker, "12345"}, slices.Collect(maps.Values(badKey))...) {
+				if strings.Contains(text, v.(string)) {
+					t.Errorf("the error shows %s: %q", v, text)
+				}
+			}
+			if len(tt.text) > 12 && strings.Contains(text, tt.text[:12]) {
+				t.Errorf("the error shows what was pasted: %q", text)
+			}
+		})
+	}
+}
+
+func TestParseAPIKey_refusesInvalidUTF8(t *testing.T) {
+	text := `{"url":"https://host.test","shortname":"acme","appname":"reports","appkey":"key",` +
+		"\"sharedsecret\":\"se\xffcret\"}"
+	k, err := netoauth.ParseAPIKey(base64.StdEncoding.EncodeToString([]byte(text)))
+	if err == nil && string(k.SharedSecret) != "se\xffcret" {
+		t.Errorf("the shared secret se\\xffcret was read as %q; want an error", string(k.SharedSecret))
+	}
+}
+
+func TestParseAPIKey_namesTheMissingFieldsAlone(t *testing.T) {
+	text, err := json.Marshal(map[string]any{"url": badKey["url"], "appname": badKey["appname"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = netoauth.ParseAPIKey(base64.StdEncoding.EncodeToString(text))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	var named []string
+	for _, word := range strings.FieldsFunc(err.Error(), func(r rune) bool { return r == ' ' || r == ',' }) {
+		if _, ok := badKey[word]; ok {
+			named = append(named, word)
+		}
+	}
+	sorted := cmpopts.SortSlices(func(a, b string) bool { return a < b })
+	if d := cmp.Diff([]string{"appkey", "sharedsecret", "shortname"}, named, sorted); d != "" {
+		t.Errorf("fields named in %q (-want +got):\n%s", err, d)
+	}
+}
