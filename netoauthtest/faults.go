@@ -6,11 +6,10 @@ import (
 	"strconv"
 )
 
-// The faults work for [Server.Fail] and, as they are handlers, for
-// [Server.Handle] too.
+// The faults work for [Server.Fail] and, as they are handlers, for [Server.Handle] too.
 
-// Status answers with the API's error object under the status code, from 200 to
-// 999. header has names and values in turn:
+// Status answers with the API's error object under the status code, from 200 to 999. header has
+// names and values in turn, and Status panics where one is missing:
 //
 //	Status(503, "Retry-After", "3")
 func Status(code int, header ...string) http.Handler {
@@ -28,8 +27,7 @@ func Status(code int, header ...string) http.Handler {
 	})
 }
 
-// Answer answers with these very bytes. With contentType "" the answer has no
-// Content-Type.
+// Answer answers with these very bytes. With contentType "" the answer has no Content-Type.
 func Answer(code int, contentType, body string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header()["Content-Type"] = nil // or net/http would guess one
@@ -48,8 +46,8 @@ func Drop() http.Handler {
 	})
 }
 
-// CutOff answers 200 and closes the connection half way through the body, which
-// a client sees as io.ErrUnexpectedEOF while it reads.
+// CutOff answers 200 and closes the connection half way through the body, which a client sees as
+// io.ErrUnexpectedEOF while it reads.
 func CutOff() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		const half = `{"token_type":"bearer","expires_in":300,"access_`

@@ -6,19 +6,20 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"sync"
+	"sync/atomic"
 	"testing/iotest"
 )
 
-// InProcess returns an HTTP client whose requests reach the server's handlers
-// without a network, whatever the host in their URL, even after [Server.Close].
-// It is for tests in a testing/synctest bubble, where waiting for a socket
-// would stop the clock: create the Server outside, as it has a listener, and
-// the client inside or outside.
+// InProcess returns an HTTP client whose requests reach the server's handlers without a network,
+// whatever the host in their URL, even after [Server.Close]. It is for tests in a testing/synctest
+// bubble, where waiting for a socket would stop the clock: create the Server outside, as it has a
+// listener, and the client inside or outside. The package comment shows a whole test.
 //
-// The answer arrives when the handler has ended, so it cannot be streamed.
-// Where a handler ends with panic(http.ErrAbortHandler), as [Drop] and [CutOff]
-// do, the client sees the broken connection that it would see over the network.
+// The answer arrives when the handler has ended, so it cannot be streamed. Where a handler ends
+// with panic(http.ErrAbortHandler), as [Drop] and [CutOff] do, the client sees the broken
+// connection that it would see over the network. When the handler ends, or the request's context
+// before it, the request's body is closed: a handler that reads on gets
+// [http.ErrBodyReadAfterClose].
 func (s *Server) InProcess() *http.Client {
 	return &http.Client{Transport: inProcess{s}}
 }
@@ -37,20 +38,16 @@ func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(req.Context())
 	r := serverRequest(ctx, req, body) // here, as req is the caller's again once RoundTrip has returned
 	rec := httptest.NewRecorder()
-	ended := make(chan bool, 1) // true: the handler came to its end
+	ended := make(chan bool, 1)
 	go func() {
 		whole := false
 		// Deferred, because a handler may also end by runtime.Goexit, in t.FailNow.
 		defer func() {
-			if v := recover(); v != nil && v != http.ErrAbortHandler {
-				panic(v)
-			}
 			body.Close()
 			cancel()
 			ended <- whole
 		}()
-		t.handler.ServeHTTP(rec, r)
-		whole = true
+		whole = serve(t.handler, rec, r)
 	}()
 
 	whole := false
@@ -63,6 +60,17 @@ func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, context.Cause(req.Context())
 	}
 	return response(req, rec, whole)
+}
+
+// serve reports whether the handler came to its end, rather than break the connection.
+func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (whole bool) {
+	defer func() {
+		if v := recover(); v != nil && v != http.ErrAbortHandler {
+			panic(v)
+		}
+	}()
+	h.ServeHTTP(w, r)
+	return true
 }
 
 // serverRequest returns req as a server would see it.
@@ -88,8 +96,8 @@ func serverRequest(ctx context.Context, req *http.Request, body io.ReadCloser) *
 	return r
 }
 
-// response returns what the handler wrote. Where it did not come to its end,
-// the connection broke after that.
+// response returns what the handler wrote. Where it did not come to its end, the connection broke
+// after that.
 func response(req *http.Request, rec *httptest.ResponseRecorder, whole bool) (*http.Response, error) {
 	if !whole && !rec.Flushed && rec.Body.Len() == 0 {
 		return nil, io.EOF
@@ -109,15 +117,25 @@ func response(req *http.Request, rec *httptest.ResponseRecorder, whole bool) (*h
 	return resp, nil
 }
 
-// requestBody can be closed by the handler, by the client that gives up and at
-// the handler's end, whichever comes first. Bodies need not take a second Close.
+// requestBody can be closed by the handler, by the client that gives up and at the handler's end,
+// whichever comes first. Bodies need not take a second Close, and are no longer the handler's to
+// read after the first, as the client may use them again. Close does not wait for a Read that has
+// begun, since it is what ends one that waits for input.
 type requestBody struct {
 	io.ReadCloser
-	once sync.Once
+	closed atomic.Bool
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.ReadCloser.Read(p)
 }
 
 func (b *requestBody) Close() error {
-	var err error
-	b.once.Do(func() { err = b.ReadCloser.Close() })
-	return err
+	if b.closed.Swap(true) {
+		return nil
+	}
+	return b.ReadCloser.Close()
 }
