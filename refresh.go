@@ -79,7 +79,7 @@ type exchanger struct {
 	*flow
 	ctx     context.Context
 	waiting atomic.Int32 // callers who wait for the exchange
-	forced  atomic.Bool  // the API is to be asked, whatever the Store has
+	single  bool         // one exchange, whatever the Store has
 
 	token        *cachedToken // the newest, issued or taken over
 	refreshToken string       // to use next; "": none
@@ -113,7 +113,7 @@ func once(ctx context.Context, credential func() (*flow, error)) (*oauth2.Token,
 		f.Store, f.InitialToken = nil, new(oauth2.Token)
 	}
 	x := newExchanger(ctx, f)
-	x.forced.Store(true)
+	x.single = true
 	_, err = x.Token()
 	x.report(0)
 	if err != nil {
@@ -175,10 +175,9 @@ func (x *exchanger) safe(err error) error {
 	return redact.Error(redact.New(secrets...).Cause(err), err)
 }
 
-// load returns the token that the Store has, where it is news and no 401 forces an exchange; else nil. Where the
-// Store has none, InitialToken is what a program without a token starts from.
+// load returns the token that the Store has, where it is news; else nil.
 func (x *exchanger) load() *cachedToken {
-	if x.Store == nil || x.forced.Load() {
+	if x.Store == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, storeTimeout)
@@ -193,7 +192,7 @@ func (x *exchanger) load() *cachedToken {
 
 // notice looks at what the Store has, and returns it where another program has put it there since the last look.
 // Then its refresh token is the one to use; else that is the one in hand, which the Store may lack because it could
-// not be written.
+// not be written. Where the Store has none, InitialToken is what a source without a token starts from.
 func (x *exchanger) notice(stored *oauth2.Token) *cachedToken {
 	if stored == nil && x.token.token.AccessToken == "" {
 		stored = x.InitialToken
@@ -207,7 +206,9 @@ func (x *exchanger) notice(stored *oauth2.Token) *cachedToken {
 		return nil
 	}
 	x.adopt(stored)
-	return newCachedToken(stored)
+	c := newCachedToken(stored)
+	c.stored = true
+	return c
 }
 
 func identity(t *oauth2.Token) string { return t.AccessToken + " " + t.RefreshToken }
@@ -219,10 +220,14 @@ func (x *exchanger) adopt(t *oauth2.Token) {
 	}
 }
 
-// takeOver takes a stored token into the hand, in the place of an exchange.
-func (x *exchanger) takeOver(stored *cachedToken) {
+// takeOver takes a stored token into the hand, in the place of an exchange, if it is fresh.
+func (x *exchanger) takeOver(stored *cachedToken) bool {
+	if stored == nil || x.single || !stored.fresh(time.Now()) {
+		return false
+	}
 	x.token = stored
 	x.Logger.DebugContext(x.ctx, "netoauth: token taken over from the Store", x.attrs("expiry", stored.token.Expiry)...)
+	return true
 }
 
 // transact gets the next token into x.token and, where there is a Store, into that, in one Update. It reports
@@ -242,8 +247,7 @@ func (x *exchanger) transact() (exchanged bool, err error) {
 		}
 		called = true
 		defer timer.Reset(storeTimeout)
-		if news := x.notice(stored); news != nil && news.fresh(time.Now()) && !x.forced.Load() {
-			x.takeOver(news)
+		if x.takeOver(x.notice(stored)) {
 			return nil, nil
 		}
 		exchanged = true

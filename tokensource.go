@@ -172,7 +172,7 @@ type Error struct {
 func (e *Error) Error() string {
 	s := fmt.Sprintf("netoauth: %s%d %s", e.what, e.StatusCode, http.StatusText(e.StatusCode))
 	for _, more := range []string{e.Name, e.Message, e.problem} {
-		if more != "" {
+		if more != "" && more != http.StatusText(e.StatusCode) {
 			s += ": " + more
 		}
 	}
@@ -319,11 +319,12 @@ type tokenSource struct {
 
 // flight is one call of the cache, for all who wait for it.
 type flight struct {
-	done    chan struct{} // closed when the fields below are set
-	unheld  chan struct{} // closed when callers need no longer wait for a token held back
-	token   *cachedToken  // nil: there is none
-	err     error
-	retryAt time.Time
+	done     chan struct{} // closed when the fields below are set
+	unheld   chan struct{} // closed when callers need no longer wait for a token held back
+	token    *cachedToken  // nil: there is none
+	err      error
+	retryAt  time.Time
+	forcedAt time.Time // when a 401 forced it, zero: none did; guarded by the source's mu
 }
 
 // newTokenSource returns the live token source of a flow, or one that says why there is none.
@@ -424,7 +425,7 @@ func (s *tokenSource) join(c *cachedToken) (*flight, error) {
 		s.raw.waiting.Add(1) // before the flight starts, which makes fewer tries for nobody
 	}
 	if s.flight == nil {
-		s.start(false)
+		s.start()
 	}
 	if !waits {
 		return nil, nil
@@ -482,8 +483,7 @@ func (s *tokenSource) serves(c *cachedToken, now time.Time) bool {
 }
 
 // start starts a flight. s.mu must be held.
-func (s *tokenSource) start(forced bool) {
-	s.raw.forced.Store(forced)
+func (s *tokenSource) start() {
 	s.flight = &flight{done: make(chan struct{}), unheld: make(chan struct{})}
 	go s.fly(s.flight, s.cache)
 }
@@ -495,8 +495,7 @@ func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
 	defer s.land(f) // also when a callback ends the goroutine, as a test's FailNow does
 
 	stored := s.raw.load()
-	if stored != nil && stored.fresh(time.Now()) {
-		s.raw.takeOver(stored)
+	if s.raw.takeOver(stored) {
 		s.mu.Lock()
 		s.cache = s.newCache(stored)
 		s.mu.Unlock()
@@ -540,6 +539,9 @@ func (s *tokenSource) land(f *flight) {
 		s.retryAt = time.Time{}
 		s.current.Store(f.token)
 	}
+	if !f.forcedAt.IsZero() && (f.err != nil || !f.token.stored) {
+		s.forcedAt = f.forcedAt
+	}
 	s.mu.Unlock()
 	close(f.done)
 }
@@ -569,13 +571,11 @@ func (s *tokenSource) invalidate(c *cachedToken, waits bool) *flight {
 	if waits {
 		s.raw.waiting.Add(1)
 	}
-	if s.flight != nil {
-		s.raw.forced.Store(true)
-		return s.flight
+	if s.flight == nil {
+		s.cache = s.newCache(new(cachedToken))
+		s.start()
+		s.flight.forcedAt = time.Now()
 	}
-	s.forcedAt = time.Now()
-	s.cache = s.newCache(new(cachedToken))
-	s.start(true)
 	return s.flight
 }
 
@@ -600,6 +600,7 @@ type cachedToken struct {
 	renewAt time.Time     // its renewal point
 	end     time.Time     // its Expiry
 	margin  time.Duration // before the end
+	stored  bool          // not issued to this source, so that the API may have ended it by now
 }
 
 // never is the end of a token without an Expiry.
@@ -697,10 +698,18 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, notSent(req, err)
 	}
 	resp, err := t.send(req, req.Body, c.header)
-	if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
-		return resp, err
+	// A 401 has the request sent once more, and yet once more where the second token is one that another program
+	// had stored, which may have been revoked with the first.
+	for again := true; again && err == nil && resp != nil && resp.StatusCode == http.StatusUnauthorized; {
+		next, reqBody := src.answer401(req, resp, c)
+		if next == nil {
+			break
+		}
+		again = next.stored && !c.stored
+		c = next
+		resp, err = t.send(req, reqBody, c.header)
 	}
-	return t.unauthorized(req, resp, src, c)
+	return resp, err
 }
 
 // authorizes reports whether req is to get a token of s.
@@ -719,32 +728,30 @@ func (s *tokenSource) authorizes(req *http.Request) bool {
 	return false
 }
 
-// unauthorized handles the 401 that resp is to a request with c.
-func (t *Transport) unauthorized(req *http.Request, resp *http.Response, src *tokenSource, c *cachedToken) (*http.Response, error) {
-	sent := req.Body != nil && req.Body != http.NoBody
-	if sent && req.GetBody == nil {
-		src.invalidate(c, false)
-		return resp, nil
+// answer401 returns the token, and the body, with which req is to be sent again after resp, which refused c. Without
+// a token resp is for the caller.
+func (s *tokenSource) answer401(req *http.Request, resp *http.Response, c *cachedToken) (*cachedToken, io.ReadCloser) {
+	hasBody := req.Body != nil && req.Body != http.NoBody
+	if hasBody && req.GetBody == nil {
+		s.invalidate(c, false)
+		return nil, nil
 	}
-	src.mu.Lock()
-	replaceable := src.replaceable(c)
-	src.mu.Unlock()
+	s.mu.Lock()
+	replaceable := s.replaceable(c)
+	s.mu.Unlock()
 	if !replaceable {
-		return resp, nil
+		return nil, nil
 	}
 	resp.Body = body.Keep(resp.Body, maxKept, keepTimeout)
-	next := src.replace(req.Context(), c)
-	if next == nil {
-		return resp, nil
+	next := s.replace(req.Context(), c)
+	if next == nil || !hasBody {
+		return next, req.Body
 	}
-	again := req.Body
-	if sent {
-		var err error
-		if again, err = req.GetBody(); err != nil {
-			return resp, nil
-		}
+	again, err := req.GetBody()
+	if err != nil {
+		return nil, nil
 	}
-	return t.send(req, again, next.header)
+	return next, again
 }
 
 // roundTripAny is RoundTrip with a source from elsewhere.
