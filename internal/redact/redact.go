@@ -21,7 +21,9 @@ const (
 
 // Secrets are credentials that no text may show. The zero value is none.
 type Secrets struct {
-	of *credentials // a pointer: fmt prints its address, also where it does not ask Secrets for its methods
+	// quotedIn looks at one layer of a text. nil: no credential. It is a func because fmt, which does not ask an
+	// unexported field for its methods, prints no more of one than its address, whatever the verb.
+	quotedIn func(layer string) bool
 }
 
 // credentials are what is looked for in a text.
@@ -41,7 +43,10 @@ func New(texts ...string) Secrets {
 			c.add(strings.ToValidUTF8(text, "\uFFFD")) // as a server's JSON has it
 		}
 	}
-	return Secrets{c}
+	if len(c.bare)+len(c.literal) == 0 {
+		return Secrets{}
+	}
+	return Secrets{c.quotedIn}
 }
 
 // add looks for text, both as it is and with its own escapes undone: it may have "%41" in it, and a text that
@@ -60,15 +65,14 @@ func (c *credentials) add(text string) {
 
 // In reports whether text quotes one of s. It takes a text with more than maxLayers layers of escapes for one.
 func (s Secrets) In(text string) bool {
-	if s.of == nil || len(s.of.bare)+len(s.of.literal) == 0 {
+	if s.quotedIn == nil {
 		return false
 	}
 	all := layers(text)
-	return len(all) > maxLayers+1 || slices.ContainsFunc(all, s.of.in)
+	return len(all) > maxLayers+1 || slices.ContainsFunc(all, s.quotedIn)
 }
 
-// in looks at one layer of a text.
-func (c *credentials) in(layer string) bool {
+func (c *credentials) quotedIn(layer string) bool {
 	letters, literal := bare(layer), utf8Of(layer)
 	return slices.ContainsFunc(c.bare, func(b string) bool { return strings.Contains(letters, b) }) ||
 		slices.ContainsFunc(c.literal, func(l string) bool { return strings.Contains(literal, l) })

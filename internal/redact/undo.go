@@ -74,6 +74,8 @@ func entity(text string) (string, int) {
 	}
 	if n < len(text) && text[n] == ';' {
 		n++
+	} else if strings.HasPrefix(text, "&#") {
+		return html.UnescapeString(text[:n] + ";"), n // which does not take "&#9" for an entity
 	}
 	return html.UnescapeString(text[:n]), n
 }
