@@ -2,6 +2,7 @@ package redact
 
 import (
 	"html"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf16"
@@ -23,8 +24,7 @@ func layers(text string) []string {
 	return all
 }
 
-// undo undoes one layer of all kinds of escapes, once. What it returns has the runes below 0x100 as bytes, and
-// so has a text with bytes that were escaped one by one; see decode.
+// undo undoes one layer of all kinds of escapes. What it returns is a mixture of UTF-8 and Latin-1, for decode.
 func undo(text string) string {
 	out := make([]byte, 0, len(text))
 	var high rune // the first half of a surrogate pair (RFC 8259 section 7) that has just been read
@@ -49,21 +49,32 @@ func undo(text string) string {
 	return string(out)
 }
 
-// appendRune is the inverse of decode.
-func appendRune(out []byte, r rune) []byte {
-	if r < 0x100 {
-		return append(out, byte(r))
-	}
-	return utf8.AppendRune(out, r)
-}
+// windows1252 has the runes of the bytes 0x80 to 0x9F. HTML takes that encoding for Latin-1, and so do many
+// programs that take UTF-8 for Latin-1 (https://encoding.spec.whatwg.org/#names-and-labels).
+var windows1252 = []rune("€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ")
 
 // decode returns the first rune of text and its length. A byte that is not UTF-8 is a rune of Latin-1.
 func decode(text string) (rune, int) {
 	r, n := utf8.DecodeRuneInString(text)
-	if r == utf8.RuneError && n == 1 {
-		r = rune(text[0])
+	if r != utf8.RuneError || n != 1 {
+		return r, n
 	}
-	return r, n
+	if c := text[0]; c < 0xA0 {
+		return windows1252[c-0x80], 1
+	}
+	return rune(text[0]), 1
+}
+
+// appendRune appends r as a byte where it is one of Latin-1, so that bytes which were escaped one by one come
+// together to the rune that they are in UTF-8, and decode gives r again where they do not.
+func appendRune(out []byte, r rune) []byte {
+	if r < 0x100 {
+		return append(out, byte(r))
+	}
+	if i := slices.Index(windows1252, r); i >= 0 {
+		return append(out, byte(0x80+i))
+	}
+	return utf8.AppendRune(out, r)
 }
 
 // entity undoes the HTML entity that text begins with, if it is one. It takes the word after it along.
