@@ -385,8 +385,8 @@ func TestSecrets_printNoCredential(t *testing.T) {
 	}
 }
 
-// mayBeEscape is what a secret may lose when its own escapes are undone.
-var mayBeEscape = regexp.MustCompile(`[%\\&][#\pL\pN]*`)
+// mayBeEscape is what a secret may lose when its own escapes are undone, UTF-8 taken for Latin-1 among them.
+var mayBeEscape = regexp.MustCompile(`[%\\&][#\pL\pN]*|[\x{80}-\x{17F}]`)
 
 // FuzzSecrets_In holds that no text, secret and sequence of up to three escapers hides the secret. Before the
 // secret stands a space, since an escape that begins in the text before may swallow its first letters.
