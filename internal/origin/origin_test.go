@@ -3,6 +3,7 @@ package origin_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -206,13 +207,15 @@ func TestSame_isFalseForNil(t *testing.T) {
 }
 
 func TestSame_doesNotAllocate(t *testing.T) {
-	base, equal, other := mustParse("https://api.test"), mustParse("https://api.test/vpc"), mustParse("https://API.test:443")
+	base, equal := mustParse("https://api.test"), mustParse("https://api.test/vpc")
+	other := mustParse("https://API.test:443")
 	if n := testing.AllocsPerRun(100, func() { origin.Same(base, equal); origin.Same(base, other) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
 
-// chain returns the request that follows redirects from the first of urls to the last, linked as http.Client does.
+// chain returns the request that follows redirects from the first of urls to the last, linked as
+// http.Client does.
 func chain(urls ...string) *http.Request {
 	var req *http.Request
 	for _, raw := range urls {
@@ -228,7 +231,7 @@ func chain(urls ...string) *http.Request {
 func TestRedirectedAway(t *testing.T) {
 	const home, away = "https://api.test/start", "https://evil.test"
 	long := func(redirects int) *http.Request {
-		return chain(append([]string{home}, strings.Split(strings.Repeat(home+" ", redirects-1)+home, " ")...)...)
+		return chain(slices.Repeat([]string{home}, 1+redirects)...)
 	}
 	loop := chain(home, home)
 	loop.Response.Request = loop
@@ -238,6 +241,11 @@ func TestRedirectedAway(t *testing.T) {
 
 	noURL := chain(home, home)
 	noURL.Response.Request.URL = nil
+
+	without := func(first *http.Request) *http.Request { // a URL of its own
+		return &http.Request{Response: &http.Response{Request: first}}
+	}
+	unknown := &http.Request{URL: mustParse(home), Response: &http.Response{}}
 
 	tests := map[string]struct {
 		req  *http.Request
@@ -256,11 +264,11 @@ func TestRedirectedAway(t *testing.T) {
 		"101 redirects":                         {long(101), true},
 		"100,000 redirects":                     {long(100_000), true},
 		"redirects without end":                 {loop, true},
-		"the first request is not known":        {&http.Request{URL: mustParse(home), Response: &http.Response{}}, true},
+		"the first request is not known":        {unknown, true},
 		"the first of several is not known":     {missing, true},
 		"the first request's URL is not known":  {noURL, true},
-		"the request itself has no URL":         {&http.Request{Response: &http.Response{Request: chain(home)}}, true},
-		"neither it nor the first have any URL": {&http.Request{Response: &http.Response{Request: new(http.Request)}}, true},
+		"the request itself has no URL":         {without(chain(home)), true},
+		"neither it nor the first have any URL": {without(new(http.Request)), true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
