@@ -1,5 +1,5 @@
-// Package origin tells where a request may carry a token: an origin is a URL's scheme, host and port
-// (RFC 6454 section 4).
+// Package origin tells where a request may carry a token: an origin is a URL's scheme, host and
+// port (RFC 6454 section 4).
 package origin
 
 import (
@@ -12,14 +12,16 @@ import (
 	"unicode"
 )
 
-// maxRedirects is how many redirects [RedirectedAway] follows back; http.Client makes 10 by default.
+// maxRedirects is how many redirects [RedirectedAway] follows back; http.Client makes 10 by
+// default.
 const maxRedirects = 100
 
-// Parse returns the base URL that raw stands for, and that of fallback where raw is "". A base URL is an API's
-// origin and the path before its version: "/api/v1" or "/v1" at the end, and slashes after it, are dropped.
+// Parse returns the base URL that raw stands for, and that of fallback where raw is "". A base URL
+// is an API's origin and the path before its version: "/api/v1" or "/v1" at the end, and slashes
+// after it, are dropped.
 //
-// The errors are complete but for a prefix and show no part of raw: whoever pastes credentials into a URL must
-// not find them in a log.
+// The errors are complete but for a prefix and show no part of raw: whoever pastes credentials into
+// a URL must not find them in a log.
 func Parse(raw, fallback string) (*url.URL, error) {
 	raw = cmp.Or(raw, fallback)
 	if err := check(raw, fallback); err != nil {
@@ -71,8 +73,9 @@ func checkParts(u *url.URL) error {
 	return nil
 }
 
-// loopback reports whether host is localhost or an address in 127.0.0.0/8 or ::1. A name that a resolver may
-// ask others about, such as "localhost." or "api.localhost", and an address with a zone are none.
+// loopback reports whether host is localhost or an address in 127.0.0.0/8 or ::1. A name that a
+// resolver may ask others about, such as "localhost." or "api.localhost", and an address with a
+// zone are none.
 func loopback(host string) bool {
 	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
 }
@@ -85,7 +88,8 @@ func Same(a, b *url.URL) bool {
 	if a.Scheme == b.Scheme && a.Host == b.Host {
 		return true
 	}
-	return strings.EqualFold(a.Scheme, b.Scheme) && strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+	return strings.EqualFold(a.Scheme, b.Scheme) &&
+		strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
 }
 
 // port returns the port that u means, "" where u names none and its scheme has no default here.
@@ -100,9 +104,9 @@ func port(u *url.URL) string {
 	}
 }
 
-// RedirectedAway reports whether req follows redirects and is not sure to be at the first request's origin.
-// http.Client links each request that follows a redirect to the one before by its Response; where a link is
-// missing, or there are more than maxRedirects, the first request cannot be known.
+// RedirectedAway reports whether req follows redirects and is not sure to be at the first request's
+// origin. http.Client links each request that follows a redirect to the one before by its Response;
+// where a link is missing, or there are more than maxRedirects, the first request cannot be known.
 func RedirectedAway(req *http.Request) bool {
 	first := req
 	for hops := 0; first.Response != nil; hops++ {

@@ -2,10 +2,13 @@ package redact_test
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"html"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,8 +19,8 @@ import (
 	"github.com/netoauth/netoauth/internal/redact"
 )
 
-// secrets are credentials of many kinds. All but the last three have at least 6 letters and digits.
-var secrets = []string{
+// long are credentials with at least 6 letters and digits, short those with fewer.
+var long = []string{
 	"correct horse battery staple",
 	`pä"ss'wo\rd/50%+tax&more<b>;`,
 	"Zürich-Überlingen",
@@ -30,9 +33,15 @@ var secrets = []string{
 	"Ã¼ber Ã©tat", // UTF-8 taken for Latin-1, in the credential itself
 	`\\\\four\\\\backslashes`,
 	"six123",
+}
+
+var short = []string{
 	"a+ b'c",
 	"hü\"/5",
+	"%41é",
+	"k🔑",
 	"q",
+	"!",
 }
 
 // escapers are ways in which a server quotes a text.
@@ -44,7 +53,9 @@ var escapers = []struct {
 	{"form, upper-case hexadecimal", url.QueryEscape},
 	{"form, lower-case hexadecimal", func(s string) string { return lowerHex(url.QueryEscape(s)) }},
 	{"path segment", url.PathEscape},
-	{"encodeURI of JavaScript, which leaves ' and / alone", func(s string) string { return percent(s, "'/;,?:@&=+$#!*()-_.~") }},
+	{"encodeURI of JavaScript, which leaves ' and / alone", func(s string) string {
+		return percent(s, "'/;,?:@&=+$#!*()-_.~")
+	}},
 	{"percent-encoded, every byte", func(s string) string { return percent(s, "") }},
 	{"percent-encoded Latin-1", func(s string) string { return percent(latin1(s), "-_.~") }},
 	{"JSON", func(s string) string { return toJSON(s, true) }},
@@ -53,15 +64,19 @@ var escapers = []struct {
 		return strings.ReplaceAll(utf16Escape(toJSON(s, false)), "/", `\/`)
 	}},
 	{"HTML", html.EscapeString},
-	{"HTML that leaves ' alone", func(s string) string { return strings.ReplaceAll(html.EscapeString(s), "&#39;", "'") }},
-	{"HTML with &#x27;", func(s string) string { return strings.ReplaceAll(html.EscapeString(s), "&#39;", "&#x27;") }},
+	{"HTML that leaves ' alone", func(s string) string {
+		return strings.ReplaceAll(html.EscapeString(s), "&#39;", "'")
+	}},
+	{"HTML with &#x27;", func(s string) string {
+		return strings.ReplaceAll(html.EscapeString(s), "&#39;", "&#x27;")
+	}},
 	{"HTML, every character in hexadecimal", func(s string) string { return eachRune(s, "&#x%X;") }},
 	{"HTML, every character in decimal, no semicolon", func(s string) string { return eachRune(s, "&#%d") }},
 	{"HTML with names", func(s string) string {
 		return strings.NewReplacer("ü", "&uuml;", "ä", "&auml;").Replace(html.EscapeString(s))
 	}},
-	{"repr of a Python str", func(s string) string { return pythonRepr(s) }},
-	{"ascii of a Python str", func(s string) string { return pythonASCII(s) }},
+	{"repr of a Python str", pythonRepr},
+	{"ascii of a Python str", pythonASCII},
 	{"repr of Python bytes", func(s string) string { return byteEscape(s, `\x%02x`) }},
 	{"repr of Python bytes in Latin-1", func(s string) string { return byteEscape(latin1(s), `\x%02x`) }},
 	{"octal, as of C and git", func(s string) string { return byteEscape(s, `\%03o`) }},
@@ -70,13 +85,6 @@ var escapers = []struct {
 	}},
 	{"Go's %q", strconv.Quote},
 	{"Go's %+q", strconv.QuoteToASCII},
-	{"UTF-8 taken for Latin-1", func(s string) string {
-		var b strings.Builder
-		for _, c := range []byte(s) {
-			b.WriteRune(rune(c))
-		}
-		return b.String()
-	}},
 }
 
 // distorters change what the rule ignores where a credential has at least 6 letters and digits.
@@ -96,6 +104,13 @@ var distorters = []struct {
 		}, s)
 	}},
 	{"broken into lines", func(s string) string { return strings.Join(strings.Split(s, ""), "\r\n\t") }},
+	{"in UTF-8 taken for Latin-1", func(s string) string {
+		var b strings.Builder
+		for _, c := range []byte(s) {
+			b.WriteRune(rune(c))
+		}
+		return b.String()
+	}},
 	{"with zero-width spaces", func(s string) string { return strings.Join(strings.Split(s, ""), "\u200b") }},
 }
 
@@ -173,7 +188,8 @@ func pythonRepr(s string) string {
 		quote = `"`
 	}
 	var b strings.Builder
-	for _, r := range strings.NewReplacer(`\`, `\\`, quote, `\`+quote, "\n", `\n`, "\t", `\t`, "\r", `\r`).Replace(s) {
+	escapes := strings.NewReplacer(`\`, `\\`, quote, `\`+quote, "\n", `\n`, "\t", `\t`, "\r", `\r`)
+	for _, r := range escapes.Replace(s) {
 		if unicode.IsPrint(r) {
 			b.WriteRune(r)
 		} else {
@@ -221,14 +237,14 @@ func byteEscape(s, format string) string {
 }
 
 func TestSecrets_In_holdsForEachEscape(t *testing.T) {
-	for _, secret := range secrets {
+	for _, secret := range slices.Concat(long, short) {
 		s := redact.New("", "another one", secret)
 		for _, e := range escapers {
 			once := e.escape(secret)
 			twice := e.escape(once)
 			for times, escaped := range []string{once, twice, e.escape(twice)} {
-				for _, text := range []string{escaped, "wrong password=" + escaped, "<" + escaped + "> is wrong"} {
-					if !s.In(text) {
+				for _, format := range []string{"%s", "wrong password=%s", "<%s> is wrong"} {
+					if text := fmt.Sprintf(format, escaped); !s.In(text) {
 						t.Errorf("%s, %d times: not seen: secret %q in %q", e.name, times+1, secret, text)
 					}
 				}
@@ -238,7 +254,7 @@ func TestSecrets_In_holdsForEachEscape(t *testing.T) {
 }
 
 func TestSecrets_In_holdsForMixedEscapes(t *testing.T) {
-	for _, secret := range secrets {
+	for _, secret := range long {
 		s := redact.New(secret)
 		for _, inner := range escapers {
 			for _, outer := range escapers {
@@ -258,7 +274,7 @@ func TestSecrets_In_holdsForMixedEscapes(t *testing.T) {
 }
 
 func TestSecrets_In_ignoresAllButLettersAndDigits(t *testing.T) {
-	for _, secret := range secrets[:len(secrets)-3] {
+	for _, secret := range long {
 		s := redact.New(secret)
 		for _, d := range distorters {
 			if text := "no: " + d.distort(secret); !s.In(text) {
@@ -266,4 +282,152 @@ func TestSecrets_In_ignoresAllButLettersAndDigits(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Texts that a credential is not in: what the API says and what net/http says, beside credentials
+// that only look like it.
+func TestSecrets_In_isFalseForOtherTexts(t *testing.T) {
+	tests := map[string]struct{ secret, text string }{
+		"the API's message":                {"correct horse", "wrong user name or password"},
+		"the start of a credential":        {"passw0rd", "wrong passw"},
+		"other letters between":            {"passw0rd", "pass the w0rd"},
+		"short: without its punctuation":   {"a-b-c", "abc"},
+		"short: in capitals":               {"token", "TOKEN"},
+		"short, but long in bytes":         {"пар", "п а р"},
+		"all but a letter of Windows-1252": {"Škoda12", "koda12"},
+		"short: other white space":         {"a b", "a  b"},
+		"punctuation, and other such":      {"?!", "Really? Yes! ...!?"},
+		"an escape that stands for a \"":   {"&quot;&quot;", `{"name": ""}`},
+		"no credential":                    {"", ""},
+		"no credential, and some text":     {"", "no"},
+		"percent signs":                    {"fifty5percent", "50% of 100%, %zz, %4"},
+		"backslashes":                      {"correct horse", `C:\Users\x\u12\U0011 \`},
+		"ampersands":                       {"correct horse", "AT&T & Co; R&D &#; &#x; &"},
+		"characters that do not exist":     {"correct", `\UFFFFFFFF \ud83d \udd11 &#xFFFFFFFFFFFF; %FF`},
+		"digits with another fifth bit":    {"AAAAAA", strings.Repeat("%\x14\x11", 6)},
+		"ten layers of percent signs":      {"correct horse", "%" + strings.Repeat("25", 9) + "20"},
+		"net/http's error for a bad host":  {"correct horse", `dial tcp: lookup api.test: no such host`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if redact.New(test.secret).In(test.text) {
+				t.Errorf("In(%q) is true with the secret %q", test.text, test.secret)
+			}
+		})
+	}
+	var none redact.Secrets
+	if none.In("anything") {
+		t.Error("the zero Secrets see a credential")
+	}
+}
+
+func TestSecrets_In_holdsForHostileTexts(t *testing.T) {
+	const mib = 1 << 20
+	endless := "%" + strings.Repeat("25", 99)
+	escapes := strings.Repeat("%zz&#\\u", mib/8)
+	spaces := strings.Repeat(" ", mib)
+	tests := map[string]struct{ secret, text string }{
+		"a % before hexadecimal digits":       {"41abcdef", "%41abcdef"},
+		"a backslash before an n":             {"needles", `\needles`},
+		"a & before a name":                   {"lt;abcdef", "&lt;abcdef"},
+		"eleven layers":                       {"correct horse", "%" + strings.Repeat("25", 10) + "20"},
+		"a MiB of percent signs":              {"correct horse", "%" + strings.Repeat("25", mib/2)},
+		"a MiB of backslashes":                {"correct horse", strings.Repeat(`\`, mib)},
+		"a MiB of white space in it":          {"correct horse", "correct" + spaces + "horse"},
+		"after a MiB of its beginnings":       {"aaaaaaab", strings.Repeat("a", mib) + "b"},
+		"after a MiB of escapes":              {"correct horse", escapes + "correct+horse"},
+		"after a MiB of ampersands":           {"correct horse", strings.Repeat("&", mib) + "correct+horse"},
+		"a credential in capitals that fold":  {"straſſe kelvin", "STRASSE \u212AELVIN"},
+		"UTF-8 taken for Windows-1252":        {"пароль", "Ð¿Ð°Ñ€Ð¾Ð»ÑŒ"},
+		"an entity of Windows-1252":           {"Škoda12", "&#138;koda12"},
+		"a credential in Latin-1":             {"Z\xfcrich1", `Z\u00fcrich1`},
+		"a credential in Latin-1, in JSON":    {"Z\xfcrich1", `Z\ufffdrich1`},
+		"a short one in Latin-1":              {"\xfc", "ü"},
+		"a credential that has no end itself": {endless, endless},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if !redact.New(test.secret).In(test.text) {
+				t.Errorf("In(%.80q) is false with the secret %.80q", test.text, test.secret)
+			}
+		})
+	}
+}
+
+func TestSecrets_Line(t *testing.T) {
+	x := func(n int) string { return strings.Repeat("ü", n) }
+	tests := map[string]struct{ secret, text, want string }{
+		"empty":                              {"", "", ""},
+		"plain":                              {"correct horse", "wrong user name", "wrong user name"},
+		"white space":                        {"", "\r\n a  b\t\u00a0\u2028c ", "a b c"},
+		"control and invisible characters":   {"", "a\x00b\x1b[31m\u200b\u202ec", "a b [31m c"},
+		"white space alone":                  {"", " \n ", ""},
+		"not UTF-8":                          {"", "a\xffb", "a\uFFFDb"},
+		"escapes stay":                       {"correct horse", `a%20b\n&lt;`, `a%20b\n&lt;`},
+		"300 characters":                     {"", x(300), x(300)},
+		"301 characters":                     {"", x(301), x(299) + "…"},
+		"a MiB":                              {"correct horse", x(1 << 19), x(299) + "…"},
+		"a credential":                       {"correct horse", "no: correct+horse", ""},
+		"a credential beyond the cut":        {"correct horse", x(300) + "correct+horse", ""},
+		"a credential across the cut":        {"correct horse", x(295) + "correct+horse", ""},
+		"a credential that the line makes":   {"a b", "no: a\x00b", ""},
+		"a credential that the line changes": {"a\x00b", "no: a\x00b", ""},
+		"half a credential":                  {"correct horse", "no: correct", "no: correct"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := redact.New(test.secret).Line(test.text); got != test.want {
+				t.Errorf("Line(%.80q) = %q, want %q", test.text, got, test.want)
+			}
+		})
+	}
+}
+
+// Secrets may stand in a struct that somebody prints.
+func TestSecrets_printNoCredential(t *testing.T) {
+	s := redact.New("hunter22", "pw", hex.EncodeToString([]byte("hunter22")))
+	inside := struct{ secrets redact.Secrets }{s}
+	for _, v := range []any{s, &s, inside, &inside} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			if text := fmt.Sprintf(verb, v); s.In(text) {
+				t.Errorf("%s of a %T shows a credential: %s", verb, v, text)
+			}
+		}
+		if text, err := json.Marshal(v); err != nil || s.In(string(text)) {
+			t.Errorf("JSON of a %T: %s, %v", v, text, err)
+		}
+	}
+}
+
+// mayBeEscape is what a secret may lose when its own escapes are undone, UTF-8 taken for Latin-1
+// among them.
+var mayBeEscape = regexp.MustCompile(`[%\\&][#\pL\pN]*|[\x{80}-\x{17F}]`)
+
+// FuzzSecrets_In holds that no text, secret and sequence of up to three escapers hides the secret.
+// Before the secret stands a space, since an escape that begins in the text before may swallow its
+// first letters.
+func FuzzSecrets_In(f *testing.F) {
+	for i := range escapers {
+		f.Add(long[i%len(long)], "100% wrong: \\", "\\n", uint(i+i*len(escapers)))
+	}
+	f.Fuzz(func(t *testing.T, secret, before, after string, choice uint) {
+		letters := 0
+		for _, r := range mayBeEscape.ReplaceAllString(secret, "") {
+			if unicode.IsLetter(r) || unicode.IsDigit(r) {
+				letters++
+			}
+		}
+		if letters < 6 || !utf8.ValidString(secret) {
+			t.Skip("the promise is about texts of 6 letters or more")
+		}
+		escaped, names := secret, ""
+		for range 3 {
+			e := escapers[choice%uint(len(escapers))]
+			escaped, names = e.escape(escaped), names+"; "+e.name
+			choice /= uint(len(escapers))
+		}
+		if text := before + " " + escaped + " " + after; !redact.New(secret).In(text) {
+			t.Errorf("secret %q is not seen in %q%s", secret, text, names)
+		}
+	})
 }
