@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -160,6 +161,33 @@ func TestServer_refreshTokenUsedTwiceEndsItsSession(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+func TestServer_refreshTokenUsedAtOnceServesOne(t *testing.T) {
+	srv := newServer(t)
+	c := srv.InProcess()
+	for range 20 {
+		token := logIn(t, srv, c).RefreshToken
+		var answers [16]answer
+		var wg sync.WaitGroup
+		for i := range answers {
+			wg.Go(func() { answers[i] = refresh(t, srv, c, token) })
+		}
+		wg.Wait()
+		served := 0
+		for _, a := range answers {
+			if a.Code != 200 {
+				continue
+			}
+			served++
+			if accepts(t, srv, c, a.AccessToken) || refresh(t, srv, c, a.RefreshToken).Code != 400 {
+				t.Error("the session goes on")
+			}
+		}
+		if served != 1 {
+			t.Fatalf("a refresh token served %d of %d clients, want 1", served, len(answers))
+		}
 	}
 }
 
