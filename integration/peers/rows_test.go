@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/netoauth/netoauth"
-	"github.com/netoauth/netoauth/internal/scenario"
+	"github.com/netoauth/netoauth/internal/suite/scenario"
 	"github.com/netoauth/netoauth/netoauthtest"
 	"golang.org/x/oauth2"
 )

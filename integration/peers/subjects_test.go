@@ -10,7 +10,7 @@ import (
 	"cloud.google.com/go/auth/httptransport"
 	"github.com/aws/smithy-go/auth/bearer"
 	"github.com/netoauth/netoauth"
-	"github.com/netoauth/netoauth/internal/scenario"
+	"github.com/netoauth/netoauth/internal/suite/scenario"
 	"golang.org/x/oauth2"
 	"k8s.io/client-go/transport"
 	"k8s.io/klog/v2"

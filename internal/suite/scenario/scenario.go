@@ -1,11 +1,14 @@
 // Package scenario puts an HTTP client through the situations in which token sources hurt, in virtual time.
 //
 // A subject is a client made of an API key. Each scenario starts it in a bubble of testing/synctest, lets
-// workers send requests through it, 100 a second in all, and returns what they and the token endpoint saw.
+// workers send requests through it, 100 a second in all unless it says otherwise, and returns what they and the
+// token endpoint saw. The API refuses a token that has ended, or was revoked, with 401.
 package scenario
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -32,6 +35,7 @@ type Figures struct {
 	FirstFailed time.Duration // from the issue of the first token to the first failure; 0: none
 	LastFailed  time.Duration // from the end of the trouble to the last failure; 0: none after it
 	Busiest     int           // token requests in the busiest second
+	Served      time.Duration // Overload: until each client had a token; Never: some were left without
 }
 
 // Renewals is 30 minutes of 5-minute tokens, the token endpoint answering in 2 s. The first request, which
@@ -70,6 +74,22 @@ func Outage(t *testing.T, s Subject, workers int, after time.Duration, fault htt
 	})
 }
 
+// RefreshBroken is an hour of 5-minute tokens at a request a second, in which each refresh meets fault, beside a log-in
+// that works. The refresh tokens have no known end. A request that waits, for less than a minute, holds up no other.
+func RefreshBroken(t *testing.T, s Subject, fault http.Handler) Figures {
+	broken := netoauthtest.NewServer()
+	defer broken.Close()
+	broken.Fail(-1, fault)
+	f := run(t, s, func(w *world) {
+		w.SetLifetimes(5*time.Minute, 0)
+		w.refreshes = broken.InProcess().Transport
+		w.warm()
+		w.send(60, time.Second, time.Hour, things)
+	})
+	f.Fetches += broken.Requests("")
+	return f
+}
+
 // WrongCredentials is 10 minutes with a shared secret that the API does not know.
 func WrongCredentials(t *testing.T, s Subject, workers int) Figures {
 	return run(t, s, func(w *world) {
@@ -100,21 +120,48 @@ func Stubborn401(t *testing.T, s Subject, workers int) Figures {
 	})
 }
 
+// OnePath401 is 10 minutes with an hour-long token, in which a request a second goes to a path that answers 401 whatever
+// the token. The token endpoint answers in 300 ms. The figures, but for Fetches, are those of the other requests.
+func OnePath401(t *testing.T, s Subject, workers int) Figures {
+	return run(t, s, func(w *world) {
+		w.SetLifetimes(time.Hour, time.Hour)
+		w.Delay(300 * time.Millisecond)
+		w.warm()
+		var refused sync.WaitGroup
+		refused.Go(func() { w.send(1, time.Second, 10*time.Minute, forbidden) })
+		w.drive(workers, 10*time.Minute)
+		refused.Wait()
+	})
+}
+
+// One401 is a minute with an hour-long token, in which one request, to a path that answers 401 whatever the token,
+// forces a renewal that meets trouble. The figures, but for Fetches, are those of the other requests.
+func One401(t *testing.T, s Subject, workers int, trouble func(*netoauthtest.Server)) Figures {
+	return run(t, s, func(w *world) {
+		w.SetLifetimes(time.Hour, time.Hour)
+		w.warm()
+		trouble(w.Server)
+		var refused sync.WaitGroup
+		refused.Go(func() { w.send(1, time.Second, time.Second, forbidden) })
+		w.drive(workers, time.Minute)
+		refused.Wait()
+	})
+}
+
 // Fleet is 2000 clients that start together with 5-minute tokens and send one request a second. The busiest
 // second is one of renewals.
 func Fleet(t *testing.T, s Subject) Figures {
 	return run(t, s, func(w *world) {
-		const clients = 2000
 		fleet := make([]*http.Client, clients)
 		for i := range fleet {
 			fleet[i] = s(w.ctx, w.key)
-			w.request(fleet[i])
+			w.request(fleet[i], things)
 		}
 		for range 300 {
 			time.Sleep(time.Second)
 			before := w.Server.Requests("")
 			for _, c := range fleet {
-				w.request(c)
+				w.request(c, things)
 			}
 			synctest.Wait()
 			w.Busiest = max(w.Busiest, w.Server.Requests("")-before)
@@ -122,18 +169,25 @@ func Fleet(t *testing.T, s Subject) Figures {
 	})
 }
 
+const (
+	things    = "/api/v1/things"
+	forbidden = "/api/v1/forbidden" // 401, whatever the token
+)
+
 // world is one scenario under way.
 type world struct {
 	*netoauthtest.Server
-	tokens http.RoundTripper
-	ctx    context.Context
-	key    *netoauth.APIKey
-	client *http.Client
+	tokens    http.RoundTripper
+	refreshes http.RoundTripper // nil: tokens
+	ctx       context.Context
+	key       *netoauth.APIKey
+	client    *http.Client
 
 	stubborn bool
 
 	mu                sync.Mutex
-	lastSeen, revoked string // Authorization headers
+	lastSeen, revoked string               // Authorization headers
+	ends              map[string]time.Time // by Authorization header
 	warmAt, calmAt    time.Time
 	Figures
 }
@@ -147,7 +201,7 @@ func run(t *testing.T, s Subject, play func(*world)) (f Figures) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{Server: srv, tokens: srv.InProcess().Transport, key: key}
+		w := &world{Server: srv, tokens: srv.InProcess().Transport, key: key, ends: map[string]time.Time{}}
 		w.ctx = context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: w})
 		w.start(s)
 		play(w)
@@ -166,7 +220,7 @@ func (w *world) start(s Subject) { w.client = s(w.ctx, w.key) }
 // warm sends the first request, which waits for the first token, and forgets its figures.
 func (w *world) warm() {
 	w.warmAt = time.Now()
-	w.request(w.client)
+	w.request(w.client, things)
 	w.Figures = Figures{}
 }
 
@@ -177,34 +231,42 @@ func (w *world) revoke() {
 	w.revoked = w.lastSeen
 }
 
-// drive has workers send 100 requests a second in all, and waits for the last.
-func (w *world) drive(workers int, d time.Duration) {
-	const every = 10 * time.Millisecond
+// drive has workers send 100 requests a second in all to things, and waits for the last.
+func (w *world) drive(workers int, d time.Duration) { w.send(workers, 10*time.Millisecond, d, things) }
+
+// send has workers send a request every so often, in all, and waits for the last.
+func (w *world) send(workers int, every, d time.Duration, path string) {
 	var all sync.WaitGroup
 	end := time.Now().Add(d)
 	for i := range workers {
 		all.Go(func() {
 			for time.Sleep(time.Duration(i) * every); time.Now().Before(end); time.Sleep(time.Duration(workers) * every) {
-				w.request(w.client)
+				w.request(w.client, path)
 			}
 		})
 	}
 	all.Wait()
 }
 
-func (w *world) request(c *http.Client) {
-	req, err := http.NewRequest(http.MethodGet, w.URL+"/api/v1/things", nil)
+func (w *world) request(c *http.Client, path string) {
+	req, err := http.NewRequest(http.MethodGet, w.URL+path, nil)
 	if err != nil {
 		panic(err)
 	}
 	start := time.Now()
 	resp, err := c.Do(req)
-	end := time.Now()
 	if err == nil {
 		io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 	}
+	if path == things {
+		w.count(start, resp, err)
+	}
+}
 
+// count adds a request sent at start to the figures.
+func (w *world) count(start time.Time, resp *http.Response, err error) {
+	end := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.Sent++
@@ -227,16 +289,43 @@ func (w *world) request(c *http.Client) {
 
 // RoundTrip is the network: token requests go to the server, and the API takes no time to answer.
 func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
-	if !strings.HasSuffix(req.URL.Path, "/things") {
+	switch {
+	case req.Method == http.MethodGet:
+		return &http.Response{StatusCode: w.status(req), Header: http.Header{}, Body: http.NoBody, Request: req}, nil
+	case req.URL.Path == netoauthtest.RefreshPath && w.refreshes != nil:
+		return w.refreshes.RoundTrip(req)
+	default:
 		return w.tokens.RoundTrip(req)
 	}
+}
+
+// status returns the API's answer.
+func (w *world) status(req *http.Request) int {
 	auth := req.Header.Get("Authorization")
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lastSeen = auth
-	status := http.StatusOK
-	if w.stubborn || auth == w.revoked {
-		status = http.StatusUnauthorized
+	end, known := w.ends[auth]
+	if !known {
+		end = expiry(auth)
+		w.ends[auth] = end
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: req}, nil
+	if w.stubborn || req.URL.Path == forbidden || auth == w.revoked || !time.Now().Before(end) {
+		return http.StatusUnauthorized
+	}
+	return http.StatusOK
+}
+
+// expiry returns the exp of the JWT in an Authorization header, the zero time where there is none.
+func expiry(auth string) time.Time {
+	parts := strings.Split(auth, ".")
+	if len(parts) != 3 {
+		return time.Time{}
+	}
+	payload, _ := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct{ Exp int64 }
+	if json.Unmarshal(payload, &claims) != nil {
+		return time.Time{}
+	}
+	return time.Unix(claims.Exp, 0)
 }
