@@ -12,8 +12,7 @@
 // Beside the file named Path lie, in a folder that the program must be able to write to,
 //
 //   - Path.lock, an empty file whose lock keeps other programs out. It stays: were it deleted while
-//     a program holds the
-//     lock, the next program would lock another file and not be kept out.
+//     a program holds the lock, the next would lock another file and not be kept out.
 //   - Path.tmp, as long as a new token is on its way. A program that is killed leaves it, and the
 //     next Update deletes it.
 //
@@ -46,7 +45,7 @@ import (
 const (
 	maxOwner = 4 << 10  // bytes
 	maxSize  = 1 << 20  // bytes of a token file, as many as netoauth reads of an answer
-	reserved = 64 << 10 // bytes that the disk must have before a token is asked for, well above what one takes
+	reserved = 64 << 10 // bytes on the disk before fn is called, well above what a token takes
 
 	pollEvery = 20 * time.Millisecond // while another program holds the lock
 	renameFor = 2 * time.Second       // while another program has the file open, on Windows
@@ -90,8 +89,8 @@ func (f *File) Load(ctx context.Context) (*oauth2.Token, error) {
 // refresh token must not be used up when the next would be lost.
 //
 // After fn, Update fails where Load would refuse what fn returned, or where the file cannot be
-// replaced. It holds one whole token or the other at any time, also when the program is killed or
-// the power fails.
+// replaced. The file holds one whole token or the other at any time, also when the program is killed
+// or the power fails.
 func (f *File) Update(ctx context.Context, fn func(stored *oauth2.Token) (*oauth2.Token, error)) error {
 	if err := f.check(ctx); err != nil {
 		return err
@@ -171,9 +170,6 @@ type content struct {
 
 // encode refuses what decode would: a file that holds it could never be used again.
 func (f *File) encode(t *oauth2.Token) ([]byte, error) {
-	if err := usable(t); err != nil {
-		return nil, err
-	}
 	var data bytes.Buffer
 	e := json.NewEncoder(&data)
 	e.SetEscapeHTML(false)
@@ -285,7 +281,8 @@ func reserve(path string) (*os.File, error) {
 	if err = cmp.Or(err, file.Sync()); err != nil {
 		file.Close()
 		os.Remove(path)
-		return nil, fmt.Errorf("tokenfile: cannot write %q: %w: make room or choose another file", path, reason(err))
+		err = reason(err)
+		return nil, fmt.Errorf("tokenfile: cannot write %q: %w: make room or choose another file", path, err)
 	}
 	return file, nil
 }

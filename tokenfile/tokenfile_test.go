@@ -23,11 +23,11 @@ import (
 	"golang.org/x/oauth2"
 )
 
-const owner = "https://api.netography.com example"
+const owner = "https://api.netography.com R&D"
 
 // good is a token file of owner.
 const good = `{
-  "owner": "https://api.netography.com example",
+  "owner": "https://api.netography.com R&D",
   "token": {
     "access_token": "planted-access",
     "token_type": "bearer",
@@ -155,14 +155,18 @@ func TestFile_keepsAToken(t *testing.T) {
 	wantToken(t, f, goodToken)
 	wantContent(t, f.Path, good)
 	wantFiles(t, f, "token", "token.lock")
+	if info, err := os.Stat(f.Path); err != nil || info.Mode() != 0o600 && runtime.GOOS != "windows" {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+func TestUpdate_replacesTheFile(t *testing.T) {
+	f := newFile(t)
+	write(t, f.Path, good)
 	before, err := os.Stat(f.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before.Mode() != 0o600 && runtime.GOOS != "windows" {
-		t.Errorf("mode %v", before.Mode())
-	}
-
 	next := &oauth2.Token{AccessToken: "next", Expiry: time.Date(2031, 1, 1, 0, 0, 0, 5, time.UTC)}
 	err = f.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
 		if diff := cmp.Diff(goodToken, stored, cmpopts.IgnoreUnexported(oauth2.Token{})); diff != "" {
@@ -197,43 +201,48 @@ func TestFile_takesARefreshTokenAlone(t *testing.T) {
 	wantToken(t, f, &oauth2.Token{RefreshToken: "r"})
 }
 
-func TestFile_refusesContent(t *testing.T) {
-	replace := func(from, to string) string {
-		if !strings.Contains(good, from) {
-			t.Errorf("no %s in a good file", from)
-		}
-		return strings.Replace(good, from, to, 1)
+// badContent is what a file may hold that is no token file of owner.
+var badContent = map[string]struct{ content, says string }{
+	"empty":                  {"", "something else"},
+	"garbage":                {"planted\nplanted", "something else"},
+	"binary":                 {"\x00\xff\xfe planted", "something else"},
+	"a private key":          {"-----BEGIN OPENSSH PRIVATE KEY-----\nplanted\n", "something else"},
+	"cut off":                {good[:len(good)/2], "something else"},
+	"cut off by a bracket":   {good[:len(good)-2], "something else"},
+	"something after":        {good + "planted", "something else"},
+	"twice":                  {good + good, "something else"},
+	"an array":               {"[" + good + "]", "something else"},
+	"a number for a token":   {`{"owner":"` + owner + `","token":17}`, "something else"},
+	"a bad time":             {edited("2030-01-02T", "planted"), "something else"},
+	"nested deep":            {strings.Repeat("[", 100_000), "something else"},
+	"null":                   {"null", "this Owner"},
+	"another JSON file":      {`{"planted":true}`, "this Owner"},
+	"another owner":          {edited("R&D", "planted"), "this Owner"},
+	"owner in other case":    {edited("R&D", "r&d"), "this Owner"},
+	"owner and more":         {edited(`R&D"`, `R&D "`), "this Owner"},
+	"no token":               {`{"owner":"` + owner + `"}`, "no token"},
+	"null for a token":       {`{"owner":"` + owner + `","token":null}`, "no token"},
+	"an empty token":         {`{"owner":"` + owner + `","token":{}}`, "no token"},
+	"a second header":        {edited("planted-access", `planted\r\nX-Header: planted`), "no header"},
+	"a space":                {edited("planted-access", "planted access"), "no header"},
+	"not ASCII":              {edited("planted-access", "plantéd"), "no header"},
+	"a type with line break": {edited("bearer", `bearer\nplanted`), "no header"},
+	"invalid UTF-8":          {edited("planted-refresh", "planted\xff"), "not UTF-8"},
+	"half a surrogate pair":  {edited("planted-refresh", `planted\ud800`), "not UTF-8"},
+	"huge":                   {good + strings.Repeat(" ", 1<<20), "more than 1 MiB"},
+	"a byte too many":        {good + strings.Repeat(" ", 1<<20+1-len(good)), "more than 1 MiB"},
+}
+
+// edited is a good file with one thing changed.
+func edited(from, to string) string {
+	if !strings.Contains(good, from) {
+		panic("no " + from + " in a good file")
 	}
-	for name, tt := range map[string]struct{ content, says string }{
-		"empty":                  {"", "something else"},
-		"garbage":                {"planted\nplanted", "something else"},
-		"binary":                 {"\x00\xff\xfe planted", "something else"},
-		"a private key":          {"-----BEGIN OPENSSH PRIVATE KEY-----\nplanted\n", "something else"},
-		"cut off":                {good[:len(good)/2], "something else"},
-		"cut off by a bracket":   {good[:len(good)-2], "something else"},
-		"something after":        {good + "planted", "something else"},
-		"twice":                  {good + good, "something else"},
-		"an array":               {"[" + good + "]", "something else"},
-		"a number for a token":   {`{"owner":"` + owner + `","token":17}`, "something else"},
-		"a bad time":             {replace("2030-01-02T", "planted"), "something else"},
-		"nested deep":            {strings.Repeat("[", 100_000), "something else"},
-		"null":                   {"null", "this Owner"},
-		"another JSON file":      {`{"planted":true}`, "this Owner"},
-		"another owner":          {replace("example", "planted"), "this Owner"},
-		"owner in other case":    {replace("example", "Example"), "this Owner"},
-		"owner and more":         {replace(`example"`, `example "`), "this Owner"},
-		"no token":               {`{"owner":"` + owner + `"}`, "no token"},
-		"null for a token":       {`{"owner":"` + owner + `","token":null}`, "no token"},
-		"an empty token":         {`{"owner":"` + owner + `","token":{}}`, "no token"},
-		"a second header":        {replace("planted-access", `planted\r\nX-Header: planted`), "no header"},
-		"a space":                {replace("planted-access", "planted access"), "no header"},
-		"not ASCII":              {replace("planted-access", "plantéd"), "no header"},
-		"a type with line break": {replace("bearer", `bearer\nplanted`), "no header"},
-		"invalid UTF-8":          {replace("planted-refresh", "planted\xff"), "not UTF-8"},
-		"half a surrogate pair":  {replace("planted-refresh", `planted\ud800`), "not UTF-8"},
-		"huge":                   {good + strings.Repeat(" ", 1<<20), "more than 1 MiB"},
-		"a byte too many":        {good + strings.Repeat(" ", 1<<20+1-len(good)), "more than 1 MiB"},
-	} {
+	return strings.Replace(good, from, to, 1)
+}
+
+func TestFile_refusesContent(t *testing.T) {
+	for name, tt := range badContent {
 		t.Run(name, func(t *testing.T) {
 			f := newFile(t)
 			write(t, f.Path, tt.content)
@@ -283,6 +292,24 @@ func TestUpdate_needsAFolder(t *testing.T) {
 	wantContent(t, filepath.Join(dir, "file"), "content")
 }
 
+// outcome is what an Update in a goroutine of its own returns, or what it panics with.
+func outcome(t *testing.T, f *tokenfile.File, fn func(*oauth2.Token) (*oauth2.Token, error)) any {
+	result := make(chan any, 1)
+	go func() {
+		var got any
+		defer func() {
+			if p := recover(); p != nil {
+				got = p
+			}
+			result <- got
+		}()
+		if err := f.Update(t.Context(), fn); err != nil {
+			got = err
+		}
+	}()
+	return <-result
+}
+
 // However its function ends without a token, the file stays and the lock is free.
 func TestUpdate_withoutANewToken(t *testing.T) {
 	failure := errors.New("the function's own")
@@ -297,25 +324,12 @@ func TestUpdate_withoutANewToken(t *testing.T) {
 		"it fails with a token": {returns(&oauth2.Token{AccessToken: "a"}, failure), failure},
 		"it returns nil":        {returns(nil, nil), nil},
 		"it panics":             {func(*oauth2.Token) (*oauth2.Token, error) { panic("planted") }, "planted"},
-		"it ends the goroutine": {func(*oauth2.Token) (*oauth2.Token, error) { runtime.Goexit(); panic("unreachable") }, nil},
+		"it ends the goroutine": {func(*oauth2.Token) (_ *oauth2.Token, _ error) { runtime.Goexit(); return }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFile(t)
 			write(t, f.Path, good)
-			result := make(chan any, 1)
-			go func() {
-				var got any
-				defer func() {
-					if p := recover(); p != nil {
-						got = p
-					}
-					result <- got
-				}()
-				if err := f.Update(t.Context(), tt.fn); err != nil {
-					got = err
-				}
-			}()
-			if got := <-result; got != tt.want {
+			if got := outcome(t, f, tt.fn); got != tt.want {
 				t.Errorf("got %v, want %v itself", got, tt.want)
 			}
 			wantContent(t, f.Path, good)
@@ -448,7 +462,14 @@ func TestUpdate_looksUnderTheLock(t *testing.T) {
 	err := f.Update(t.Context(), func(*oauth2.Token) (*oauth2.Token, error) {
 		ctx := &waiting{Context: t.Context(), told: make(chan struct{})}
 		go func() { second <- f.Update(ctx, mustNotRun(t)) }()
-		<-ctx.told
+		select {
+		case <-ctx.told:
+		case err := <-second:
+			t.Errorf("a second Update beside the first: %v", err)
+			second <- err
+		case <-time.After(10 * time.Second):
+			t.Error("the second Update does not heed its context")
+		}
 		write(t, f.Path, "garbage")
 		return nil, nil
 	})
@@ -499,6 +520,13 @@ func TestUpdate_keepsOthersOut(t *testing.T) {
 	}
 	done := make(chan struct{})
 	go func() { all.Wait(); close(done) }()
+	watch(t, f, done)
+	wantToken(t, f, &oauth2.Token{AccessToken: "a", RefreshToken: strconv.Itoa(12 * times)})
+	wantFiles(t, f, "token", "token.lock")
+}
+
+// watch loads until done.
+func watch(t *testing.T, f *tokenfile.File, done <-chan struct{}) {
 	for last := 0; ; {
 		tok, err := f.Load(t.Context())
 		if err != nil && runtime.GOOS != "windows" { // where a file cannot be opened while it is renamed
@@ -513,8 +541,6 @@ func TestUpdate_keepsOthersOut(t *testing.T) {
 		}
 		select {
 		case <-done:
-			wantToken(t, f, &oauth2.Token{AccessToken: "a", RefreshToken: strconv.Itoa(12 * times)})
-			wantFiles(t, f, "token", "token.lock")
 			return
 		default:
 		}
