@@ -3,8 +3,8 @@ package netoauth_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
+	"expvar"
 	"fmt"
 	"io"
 	"log"
@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/internal/suite"
 	"github.com/netoauth/netoauth/netoauthtest"
+	"github.com/netoauth/netoauth/tokenfile"
 	"golang.org/x/oauth2"
 )
 
@@ -99,33 +101,6 @@ func ExampleRefresh() {
 	// true
 }
 
-// OnToken stores each token before it is used, and InitialToken starts from it in the next run.
-func ExampleOptions() {
-	srv := newExampleAPI()
-	defer srv.Close()
-	var stored []byte // a file, in real life, readable by its owner alone
-	run := func() {
-		key, err := netoauth.ParseAPIKey(srv.Netosecret)
-		if err != nil {
-			log.Fatal(err)
-		}
-		if stored != nil {
-			if err := json.Unmarshal(stored, &key.InitialToken); err != nil {
-				log.Fatal(err)
-			}
-		}
-		key.OnToken = func(tok *oauth2.Token) { stored, _ = json.Marshal(tok) }
-		get(key.Client(context.Background()), srv.URL+"/api/v1/whoami")
-	}
-	run()
-	run()
-	fmt.Println("token requests:", srv.Requests(""))
-	// Output:
-	// 200 OK
-	// 200 OK
-	// token requests: 1
-}
-
 // A layer inside Transport sees what goes over the wire, one outside what the program asks for.
 func ExampleTransport() {
 	srv := newExampleAPI()
@@ -158,6 +133,137 @@ func ExampleTransport() {
 	// inside:  GET /api/v1/whoami 200
 	// outside: GET /api/v1/whoami 200
 	// 200 OK
+}
+
+// A session in a file outlives the program, and other programs with the same file share it.
+func ExampleStore() {
+	srv := newExampleAPI()
+	defer srv.Close()
+	folder, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	run := func() {
+		key, err := netoauth.ParseAPIKey(srv.Netosecret)
+		if err != nil {
+			log.Fatal(err)
+		}
+		key.Store = &tokenfile.File{
+			Path:  filepath.Join(folder, "token"),
+			Owner: key.URL + " " + key.Shortname,
+		}
+		src := key.TokenSource(context.Background())
+		defer netoauth.Wait(context.Background(), src) // for the refresh token of a renewal under way
+		get(&http.Client{Transport: &netoauth.Transport{Source: src}}, srv.URL+"/api/v1/whoami")
+	}
+	run()
+	run()
+	fmt.Println("token requests:", srv.Requests(""))
+	// Output:
+	// 200 OK
+	// 200 OK
+	// token requests: 1
+}
+
+// The NETOSECRET is in a file, as a Secret that Kubernetes mounts, which replaces it while the program runs.
+func ExampleAPIKey_reload() {
+	srv := newExampleAPI()
+	defer srv.Close()
+	file, err := os.CreateTemp("", "netosecret")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.Remove(file.Name())
+	old, _ := netoauth.ParseAPIKey(srv.Netosecret)
+	old.SharedSecret = "the one before it was regenerated"
+	os.WriteFile(file.Name(), []byte(old.Netosecret()), 0o600)
+
+	load := func(context.Context) (*netoauth.APIKey, error) {
+		text, err := os.ReadFile(file.Name())
+		if err != nil {
+			return nil, err
+		}
+		return netoauth.ParseAPIKey(string(text))
+	}
+	key, err := load(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	key.Reload = load
+
+	os.WriteFile(file.Name(), []byte(srv.Netosecret), 0o600)
+	get(key.Client(context.Background()), srv.URL+"/api/v1/whoami")
+	fmt.Println("log-ins:", srv.Requests(netoauthtest.APIKeyPath))
+	// Output:
+	// 200 OK
+	// log-ins: 2
+}
+
+// Many sub-accounts: one client for each, which keeps the token of that account.
+func ExampleAPIKey_Account() {
+	srv := newExampleAPI()
+	defer srv.Close()
+	key, err := netoauth.ParseAPIKey(srv.Netosecret)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	var mu sync.Mutex
+	clients := make(map[string]*http.Client)
+	client := func(account string) *http.Client {
+		mu.Lock()
+		defer mu.Unlock()
+		c, ok := clients[account]
+		if !ok {
+			c = key.Account(account).Client(context.Background())
+			clients[account] = c
+		}
+		return c
+	}
+
+	for _, account := range []string{"north", "south", "north"} {
+		get(client(account), srv.URL+"/api/v1/whoami")
+	}
+	fmt.Println("token requests:", srv.Requests(""))
+	// Output:
+	// 200 OK
+	// 200 OK
+	// 200 OK
+	// token requests: 2
+}
+
+// Metrics with expvar, and an alert when renewals have failed for 5 minutes.
+func ExampleOptions_onExchange() {
+	srv := newExampleAPI()
+	defer srv.Close()
+	key, err := netoauth.ParseAPIKey(srv.Netosecret)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	metrics := expvar.NewMap("netoauth")
+	var failing time.Time // since when; zero: not at all
+	key.OnExchange = func(e netoauth.Exchange) {
+		metrics.Add("exchanges", 1)
+		metrics.AddFloat("seconds", e.Took.Seconds())
+		switch {
+		case e.Err == nil:
+			failing = time.Time{}
+			return
+		case failing.IsZero():
+			failing = time.Now()
+		case time.Since(failing) > 5*time.Minute:
+			log.Printf("ALERT: %s of %s has failed since %v: %v", e.Flow, e.Account, failing, e.Err)
+		}
+		metrics.Add("failures", 1)
+	}
+
+	srv.Fail(1, netoauthtest.Status(http.StatusServiceUnavailable))
+	key.Token(context.Background())
+	key.Token(context.Background())
+	fmt.Println("exchanges:", metrics.Get("exchanges"), "failures:", metrics.Get("failures"))
+	// Output: exchanges: 2 failures: 1
 }
 
 // newExampleAPI returns an API that answers one path.
