@@ -205,14 +205,14 @@ func TestPost_withholdsWhatQuotesACredential(t *testing.T) {
 // the request nor to what the server says in its status line or its body.
 func TestPost_givesTheResponseWithoutTheRequest(t *testing.T) {
 	res := post(t, func(r *http.Request) (*http.Response, error) {
-		resp := respond(r, 429, `{}`, "Retry-After", "7", "X-Request-Id", "r1")
+		resp := respond(r, 429, `{}`, "Retry-After", "7", "Via", "1.1 a", "Via", "1.1 b")
 		resp.Status = "429 " + secret
 		resp.Trailer = http.Header{"X-Echo": {secret}}
 		return resp, nil
 	}, secret)
 	want := &http.Response{
 		Status: "429 Too Many Requests", StatusCode: 429, Body: http.NoBody,
-		Header:  http.Header{"Retry-After": {"7"}, "X-Request-Id": {"r1"}},
+		Header:  http.Header{"Retry-After": {"7"}, "Via": {"1.1 a", "1.1 b"}},
 		Request: &http.Request{Method: "POST", URL: &url.URL{Scheme: "https", Host: "api.test", Path: "/token"}},
 	}
 	diff(t, "Response", want, retrieveError(t, res).Response, cmpopts.IgnoreUnexported(http.Request{}))
