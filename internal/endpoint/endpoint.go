@@ -69,7 +69,7 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 	ctx = context.WithValue(ctx, contextKey{}, true)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, strings.NewReader(r.Body))
 	if err != nil {
-		return nil, err
+		return nil, r.failure(err)
 	}
 	req.Header.Set("Accept", JSON)
 	req.Header.Set("Content-Type", r.ContentType)
@@ -80,14 +80,19 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 	start := time.Now().Round(0) // the wall clock alone: a token ages while the machine sleeps
 	resp, err := client.Do(req)
 	if err != nil {
-		if wrapper, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapper.Err
-		}
-		return nil, redact.Error(r.Secrets.Cause(err), err)
+		return nil, r.failure(err)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	resp.Body.Close()
 	return r.read(req, resp, body, err, start), nil
+}
+
+// failure returns err, for which no answer came, without the URL that net/http and net/url put before its text.
+func (r Request) failure(err error) error {
+	if wrapper, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapper.Err
+	}
+	return redact.Error(r.Secrets.Cause(err), err)
 }
 
 // read makes a Response of what came back for req, which was sent at start: body, and then bodyErr.
