@@ -131,8 +131,8 @@ func TestScenario_onePaths401IsNobodyElsesTrouble(t *testing.T) {
 		}{
 			{"a 401 a second for 10 min", scenario.OnePath401, 21},
 			{"token endpoint takes 20 s", one(func(srv *netoauthtest.Server) { srv.Delay(20 * time.Second) }), 2},
-			{"token endpoint answers 503", one(func(srv *netoauthtest.Server) { srv.Fail(-1, netoauthtest.Status(503)) }), 10},
-			{"token endpoint drops connections", one(func(srv *netoauthtest.Server) { srv.Fail(-1, netoauthtest.Drop()) }), 10},
+			{"token endpoint answers 503", one(func(srv *netoauthtest.Server) { srv.Fail(-1, netoauthtest.Status(503)) }), 15},
+			{"token endpoint drops connections", one(func(srv *netoauthtest.Server) { srv.Fail(-1, netoauthtest.Drop()) }), 15},
 		} {
 			t.Run(fmt.Sprintf("%s, %d workers", tt.name, workers), func(t *testing.T) {
 				f := tt.play(t, subject, workers)
