@@ -66,8 +66,9 @@ func overloadSituations() (all []situation) {
 	return all
 }
 
-// unhurried gives the token endpoint 50 ms for each answer, as over a network. Where a subject asks for a token
-// at every request, an endpoint that takes no time would make its figures worse than they are in practice.
+// unhurried gives the token endpoint 50 ms for each answer, as over a network. Where a subject asks
+// for a token at every request, an endpoint that takes no time would make its figures worse than they
+// are in practice.
 func unhurried(s scenario.Subject) scenario.Subject {
 	return func(ctx context.Context, key *netoauth.APIKey) *http.Client {
 		slow := &http.Client{Transport: slowTokens{contextClient(ctx).Transport}}
@@ -126,7 +127,8 @@ var rows = slices.Concat([]row{
 		figure: func(f figures) int { return f.allocations }},
 })
 
-// overloadRows returns a row for each situation of overloadSituations. bounds are seconds until all clients are served.
+// overloadRows returns a row for each situation of overloadSituations. bounds are seconds until all
+// clients are served.
 func overloadRows(bounds ...int) (all []row) {
 	for i := range overloadSituations() {
 		all = append(all, row{

@@ -11,9 +11,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// ownRuns is how often netoauth goes through each situation: it spreads its renewals and tries at random, so its
-// figures differ a little from run to run. The table has the worst of them. The peers do nothing at random and
-// go once; where a renewal in the background races with requests, theirs differ too, by a percent.
+// ownRuns is how often netoauth goes through each situation: it spreads its renewals and tries at
+// random, so its figures differ a little from run to run. The table has the worst of them. The peers
+// do nothing at random and go once; where a renewal in the background races with requests, theirs
+// differ too, by a percent.
 const ownRuns = 3
 
 func TestTable(t *testing.T) {
@@ -54,8 +55,8 @@ func TestTable(t *testing.T) {
 	inREADMEs(t, text)
 }
 
-// inREADMEs checks that the README of this folder has the table's head, versions included, and its rows, and that the
-// project's has the same head, and rows from there. Figures may differ by chance.
+// inREADMEs checks that the README of this folder has the table's head, versions included, and its
+// rows, and that the project's has the same head, and rows from there. Figures may differ by chance.
 func inREADMEs(t *testing.T, table string) {
 	want := heads(table)
 	whole, excerpt := heads(read(t, "README.md")), heads(read(t, "../../README.md"))
@@ -76,7 +77,8 @@ func inREADMEs(t *testing.T, table string) {
 	}
 }
 
-// heads returns the head of the table of figures in text, and the name of each row, without what it gives in brackets.
+// heads returns the head of the table of figures in text, and the name of each row, without what it
+// gives in brackets.
 func heads(text string) (all []string) {
 	for line := range strings.Lines(text) {
 		switch {
