@@ -60,9 +60,9 @@ func TestTable(t *testing.T) {
 func inREADMEs(t *testing.T, table string) {
 	want := heads(table)
 	whole, excerpt := heads(read(t, "README.md")), heads(read(t, "../../README.md"))
-	if !thorough { // which has fewer rows
-		whole = slices.DeleteFunc(whole, func(row string) bool { return !slices.Contains(want, row) })
-		excerpt = slices.DeleteFunc(excerpt, func(row string) bool { return !slices.Contains(want, row) })
+	if !thorough {
+		overload := func(row string) bool { return strings.HasPrefix(row, "overload: ") }
+		whole, excerpt = slices.DeleteFunc(whole, overload), slices.DeleteFunc(excerpt, overload)
 	}
 	if diff := cmp.Diff(want, whole); diff != "" {
 		t.Errorf("rows of README.md (-want +got):\n%s", diff)
