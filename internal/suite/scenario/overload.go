@@ -34,12 +34,13 @@ const (
 // Never is the Served of a fleet of which some clients got no token.
 const Never = time.Duration(math.MaxInt64)
 
-// Overload is a token endpoint that can issue 100 tokens a second, met by 2000 clients that start spread over one
-// second and send a request a second each, until the first that succeeds. Tokens outlast the scenario.
+// Overload is a token endpoint that can issue 100 tokens a second, met by 2000 clients that start
+// spread over one second and send a request a second each, until the first that succeeds. Tokens
+// outlast the scenario.
 type Overload struct {
 	Name        string
 	Down        time.Duration // from the start, in which no connection is made
-	RefusalCost float64       // work of a refusal, where an issue is 1; the endpoint catches up on it before it issues
+	RefusalCost float64       // work of a refusal, where an issue is 1; it is caught up on before the next issue
 	RetryAfter  time.Duration // what a refusal, then a 429, asks for; 0: it is a 503 that asks for nothing
 }
 
@@ -51,8 +52,8 @@ var Overloads = [...]Overload{
 	{Name: "429 with Retry-After: 5", RetryAfter: 5 * time.Second},
 }
 
-// Play returns the Served, Fetches and Busiest of clients made by s. Served counts from the end of Down; the busiest
-// second is one after that, and after the first ten.
+// Play returns the Served, Fetches and Busiest of clients made by s. Served counts from the end of
+// Down; the busiest second is one after that, and after the first ten.
 func (o Overload) Play(t *testing.T, s Subject) (f Figures) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -88,10 +89,12 @@ type endpoint struct {
 	asked    []int     // token requests in each second
 }
 
-// ask sends a client's requests. There is one at a time, because some subjects hold a sync.Mutex while they fetch
-// a token, and a second goroutine that waits for it would stop the bubble's clock.
+// ask sends a client's requests. There is one at a time, because some subjects hold a sync.Mutex while
+// they fetch a token, and a second goroutine that waits for it would stop the bubble's clock.
 func (e *endpoint) ask(ctx context.Context, s Subject) {
-	key := &netoauth.APIKey{URL: "https://api.test", Shortname: "acme", AppName: "fleet", AppKey: "key", SharedSecret: "secret"}
+	key := &netoauth.APIKey{
+		URL: "https://api.test", Shortname: "acme", AppName: "fleet", AppKey: "key", SharedSecret: "secret",
+	}
 	c := s(context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: e}), key)
 	for ; e.hopeful(); time.Sleep(time.Second) {
 		resp, err := c.Get(key.URL + "/api/v1/things")
@@ -135,7 +138,8 @@ func (e *endpoint) RoundTrip(req *http.Request) (*http.Response, error) {
 	case err != nil:
 		return nil, err
 	case token != "":
-		resp.Body = io.NopCloser(strings.NewReader(`{"access_token":"` + token + `","token_type":"bearer","expires_in":36000}`))
+		body := `{"access_token":"` + token + `","token_type":"bearer","expires_in":36000}`
+		resp.Body = io.NopCloser(strings.NewReader(body))
 	case e.RetryAfter > 0:
 		resp.StatusCode = http.StatusTooManyRequests
 		resp.Header.Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Seconds())))

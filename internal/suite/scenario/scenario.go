@@ -1,8 +1,9 @@
 // Package scenario puts an HTTP client through the situations in which token sources hurt, in virtual time.
 //
-// A subject is a client made of an API key. Each scenario starts it in a bubble of testing/synctest, lets
-// workers send requests through it, 100 a second in all unless it says otherwise, and returns what they and the
-// token endpoint saw. The API refuses a token that has ended, or was revoked, with 401.
+// A subject is a client made of an API key. Each scenario starts it in a bubble of testing/synctest,
+// lets workers send requests through it, 100 a second in all unless it says otherwise, and returns
+// what they and the token endpoint saw. The API refuses a token that has ended, or was revoked, with
+// 401.
 package scenario
 
 import (
@@ -22,7 +23,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Subject makes a client that signs in with key. The HTTP client in ctx reaches the API and the token endpoint.
+// Subject makes a client that signs in with key. The HTTP client in ctx reaches the API and the token
+// endpoint.
 type Subject func(ctx context.Context, key *netoauth.APIKey) *http.Client
 
 // Figures are what a scenario showed.
@@ -74,8 +76,9 @@ func Outage(t *testing.T, s Subject, workers int, after time.Duration, fault htt
 	})
 }
 
-// RefreshBroken is an hour of 5-minute tokens at a request a second, in which each refresh meets fault, beside a log-in
-// that works. The refresh tokens have no known end. A request that waits, for less than a minute, holds up no other.
+// RefreshBroken is an hour of 5-minute tokens at a request a second, in which each refresh meets
+// fault, beside a log-in that works. The refresh tokens have no known end. A request that waits, for
+// less than a minute, holds up no other.
 func RefreshBroken(t *testing.T, s Subject, fault http.Handler) Figures {
 	broken := netoauthtest.NewServer()
 	defer broken.Close()
@@ -120,8 +123,9 @@ func Stubborn401(t *testing.T, s Subject, workers int) Figures {
 	})
 }
 
-// OnePath401 is 10 minutes with an hour-long token, in which a request a second goes to a path that answers 401 whatever
-// the token. The token endpoint answers in 300 ms. The figures, but for Fetches, are those of the other requests.
+// OnePath401 is 10 minutes with an hour-long token, in which a request a second goes to a path that
+// answers 401 whatever the token. The token endpoint answers in 300 ms. The figures, but for Fetches,
+// are those of the other requests.
 func OnePath401(t *testing.T, s Subject, workers int) Figures {
 	return run(t, s, func(w *world) {
 		w.SetLifetimes(time.Hour, time.Hour)
@@ -134,8 +138,9 @@ func OnePath401(t *testing.T, s Subject, workers int) Figures {
 	})
 }
 
-// One401 is a minute with an hour-long token, in which one request, to a path that answers 401 whatever the token,
-// forces a renewal that meets trouble. The figures, but for Fetches, are those of the other requests.
+// One401 is a minute with an hour-long token, in which one request, to a path that answers 401
+// whatever the token, forces a renewal that meets trouble. The figures, but for Fetches, are those of
+// the other requests.
 func One401(t *testing.T, s Subject, workers int, trouble func(*netoauthtest.Server)) Figures {
 	return run(t, s, func(w *world) {
 		w.SetLifetimes(time.Hour, time.Hour)

@@ -60,7 +60,7 @@ func TestScenario_anOutageCostsFewTokenRequestsAndEndsSoon(t *testing.T) {
 					atMost(t, "401s", f.Refused, 0)
 					t.Logf("first failure after the issue of a 5-min token: %v (at least %v)", f.FirstFailed, 299*time.Second)
 					if f.FirstFailed < 299*time.Second {
-						t.Errorf("first failure %v after the issue of a 5-min token, want it to serve until 1 s before its end", f.FirstFailed)
+						t.Error("the token did not serve until a second before its end")
 					}
 				})
 			}
@@ -118,7 +118,8 @@ func TestScenario_stubborn401sForceFewRenewals(t *testing.T) {
 
 // A 401 on one path is no reason to take the token from requests to others.
 func TestScenario_onePaths401IsNobodyElsesTrouble(t *testing.T) {
-	one := func(trouble func(*netoauthtest.Server)) func(*testing.T, scenario.Subject, int) scenario.Figures {
+	type server = netoauthtest.Server
+	one := func(trouble func(*server)) func(*testing.T, scenario.Subject, int) scenario.Figures {
 		return func(t *testing.T, s scenario.Subject, workers int) scenario.Figures {
 			return scenario.One401(t, s, workers, trouble)
 		}
@@ -130,9 +131,9 @@ func TestScenario_onePaths401IsNobodyElsesTrouble(t *testing.T) {
 			fetches int
 		}{
 			{"a 401 a second for 10 min", scenario.OnePath401, 21},
-			{"token endpoint takes 20 s", one(func(srv *netoauthtest.Server) { srv.Delay(20 * time.Second) }), 2},
-			{"token endpoint answers 503", one(func(srv *netoauthtest.Server) { srv.Fail(-1, netoauthtest.Status(503)) }), 10},
-			{"token endpoint drops connections", one(func(srv *netoauthtest.Server) { srv.Fail(-1, netoauthtest.Drop()) }), 10},
+			{"token endpoint takes 20 s", one(func(srv *server) { srv.Delay(20 * time.Second) }), 2},
+			{"token endpoint answers 503", one(func(srv *server) { srv.Fail(-1, netoauthtest.Status(503)) }), 15},
+			{"token endpoint drops connections", one(func(srv *server) { srv.Fail(-1, netoauthtest.Drop()) }), 15},
 		} {
 			t.Run(fmt.Sprintf("%s, %d workers", tt.name, workers), func(t *testing.T) {
 				f := tt.play(t, subject, workers)
@@ -164,6 +165,7 @@ func TestFleet_letsAnOverloadedEndpointRecover(t *testing.T) {
 	}
 	for i, overload := range scenario.Overloads {
 		t.Run(overload.Name, func(t *testing.T) {
+			t.Parallel()
 			f := overload.Play(t, subject)
 			atMost(t, "all served after", f.Served, bounds[i].served)
 			atMost(t, "token requests a client", f.FetchesEach(), bounds[i].fetches)
