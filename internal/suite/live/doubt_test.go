@@ -390,3 +390,23 @@ func TestTransport_401AndTheEndOfTheContext(t *testing.T) {
 		suite.Diff(t, "the token is the first", false, suite.MustToken(t, transport.Source) == first)
 	})
 }
+
+// A stale InitialToken that was served because its renewal took long, and is refused, is one more
+// token in doubt: its request waits for the rest of that renewal.
+func TestTransport_401OfATokenThatWasHeldBack(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.Handle("/", suite.Answer(200, ""))
+		var err error
+		if w.Key.InitialToken, err = w.Key.Token(w.Ctx); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(256 * time.Second)
+		w.RevokeAccessTokens()
+		w.Delay(8 * time.Second)
+		client := w.Key.Client(w.Ctx)
+		start := time.Now()
+		suite.Diff(t, "status", 200, suite.MustGet(t, client, w.URL))
+		suite.Diff(t, "time taken", "8s", time.Since(start).String())
+		suite.Diff(t, "refreshes", 1, w.Requests(netoauthtest.RefreshPath))
+	})
+}
