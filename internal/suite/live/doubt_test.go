@@ -355,6 +355,29 @@ func TestTransport_unrepeatableRequestStartsTheRenewalAndDoesNotWait(t *testing.
 	})
 }
 
+// Nobody waits for that renewal, so it makes one try at a fault.
+func TestTransport_unrepeatableRequestMakesOneTry(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		transport := refusing(t, w, whole("no such token"))
+		w.Fail(-1, netoauthtest.Status(503))
+		send(t, transport, unrepeatable(w))
+		time.Sleep(10 * time.Second)
+		suite.Diff(t, "token requests", 2, w.Requests(""))
+	})
+}
+
+func TestTransport_401WithoutANewTokenAsksForNoBody(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		transport := refusing(t, w, whole("no such token"))
+		w.Fail(-1, netoauthtest.Status(401))
+		asked := 0
+		req := unrepeatable(w)
+		req.GetBody = func() (io.ReadCloser, error) { asked++; return http.NoBody, nil }
+		suite.Diff(t, "status", 401, send(t, transport, req).StatusCode)
+		suite.Diff(t, "bodies that nobody closes", 0, asked)
+	})
+}
+
 // The request has waited, and its caller gets the 401 that was kept.
 func TestTransport_401WhoseRequestGetBodyDoesNotGive(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
