@@ -51,6 +51,31 @@ func TestRefresh_whileThatWorksElseLogIn(t *testing.T) {
 	}
 }
 
+// An hour at a request a second, of a flow that can log in.
+func TestRefresh_brokenEndpointStarvesNobody(t *testing.T) {
+	for name, fault := range map[string]http.Handler{
+		"500":         netoauthtest.Status(500),
+		"no token":    suite.Answer(200, "{}"),
+		"cut off":     netoauthtest.CutOff(),
+		"no answer":   netoauthtest.Hang(),
+		"Retry-After": netoauthtest.Status(429, "Retry-After", "30"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.Fail(-1, fault, netoauthtest.RefreshPath)
+				src := w.User.TokenSource(w.Ctx)
+				for range 3600 {
+					suite.MustToken(t, src)
+					time.Sleep(time.Second)
+				}
+				if n := w.Requests(""); n > 80 {
+					t.Errorf("%d token requests, want at most 80", n)
+				}
+			})
+		})
+	}
+}
+
 // By a flow that can log in.
 func TestRefresh_refusedTokenIsNotTriedTwice(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
