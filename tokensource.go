@@ -399,7 +399,7 @@ func (s *tokenSource) get(ctx context.Context) (*cachedToken, error) {
 	if f == nil {
 		return c, err
 	}
-	return s.wait(ctx, f)
+	return s.wait(ctx, f, f.unheld)
 }
 
 func waitError(ctx context.Context) error {
@@ -433,10 +433,11 @@ func (s *tokenSource) join(c *cachedToken) (*flight, error) {
 	return s.flight, nil
 }
 
-// wait returns what f brings to a caller whom join or invalidate has counted as waiting.
-func (s *tokenSource) wait(ctx context.Context, f *flight) (*cachedToken, error) {
+// wait returns what f brings to a caller whom join or invalidate has counted as waiting, or the token in hand when
+// unheld is closed, which is nil for a caller whose token was refused.
+func (s *tokenSource) wait(ctx context.Context, f *flight, unheld <-chan struct{}) (*cachedToken, error) {
 	defer s.raw.waiting.Add(-1)
-	for unheld := f.unheld; ; unheld = nil {
+	for ; ; unheld = nil {
 		var err error
 		select {
 		case <-f.done:
@@ -583,7 +584,7 @@ func (s *tokenSource) invalidate(c *cachedToken, waits bool) *flight {
 func (s *tokenSource) replace(ctx context.Context, c *cachedToken) *cachedToken {
 	var next *cachedToken
 	if f := s.invalidate(c, true); f != nil {
-		next, _ = s.wait(ctx, f)
+		next, _ = s.wait(ctx, f, nil)
 	} else if s.current.Load() != c {
 		next, _ = s.get(ctx)
 	}

@@ -13,7 +13,6 @@ import (
 	"net/http/cookiejar"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -298,7 +297,8 @@ var anAnswer = suite.Answer(200, "the API's answer")
 
 func TestTransport_closesTheRequestBodyOnce(t *testing.T) {
 	failing := suite.TokenSource(func() (*oauth2.Token, error) { return nil, errors.New("no token today") })
-	blocked := suite.TokenSource(func() (*oauth2.Token, error) { time.Sleep(time.Millisecond); return nil, nil })
+	empty := suite.TokenSource(func() (*oauth2.Token, error) { return nil, nil })
+	spent := (&netoauth.Refresh{URL: "https://api.test", RefreshToken: "r"}).TokenSource(t.Context())
 	over, cancel := context.WithCancel(t.Context())
 	cancel()
 	tests := []struct {
@@ -311,9 +311,9 @@ func TestTransport_closesTheRequestBodyOnce(t *testing.T) {
 	}{
 		{"no source", nil, t.Context(), "https://api.test", 200, "netoauth: Transport's Source is nil"},
 		{"failing source", failing, t.Context(), "https://api.test", 200, "no token today"},
-		{"source without a token", blocked, t.Context(), "https://api.test", 200,
+		{"source without a token", empty, t.Context(), "https://api.test", 200,
 			"netoauth: Transport's Source returned no token"},
-		{"context over", blocked, over, "https://api.test", 200,
+		{"context over", spent, over, "https://api.test", 200,
 			"netoauth: waiting for an access token: context canceled"},
 		{"foreign source", foreign, t.Context(), "https://api.test", 200, ""},
 		{"token in hand", held(), t.Context(), "https://api.test", 200, ""},
@@ -619,25 +619,6 @@ func TestTransport_closesA401BeforeTheReplay(t *testing.T) {
 		}
 	}
 	suite.Diff(t, "requests: one, its replay, and one that may not force a renewal", 3, sent)
-}
-
-func TestTransport_foreignSourceThatEndsItsGoroutineIsAnError(t *testing.T) {
-	src := suite.TokenSource(func() (*oauth2.Token, error) { runtime.Goexit(); return nil, nil })
-	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.test", nil)
-	if _, err := (&netoauth.Transport{Source: src}).RoundTrip(req); err == nil || t.Context().Err() != nil {
-		t.Errorf("error %v, want one before the context ends", err)
-	}
-}
-
-func TestTransport_waitsForAForeignSourceWithinTheContext(t *testing.T) {
-	release := make(chan struct{})
-	defer close(release)
-	src := suite.TokenSource(func() (*oauth2.Token, error) { <-release; return nil, errors.New("too late") })
-	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(time.Millisecond, cancel)
-	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://api.test", nil)
-	_, err := (&netoauth.Transport{Source: src}).RoundTrip(req)
-	suite.WantError(t, err, context.Canceled)
 }
 
 func TestTransport_dropsInForThatOfOauth2(t *testing.T) {

@@ -4,64 +4,90 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/internal/suite"
 	"github.com/netoauth/netoauth/netoauthtest"
 )
 
-// backsOff checks that each wait between exchanges is as long as wanted, less a tenth of jitter.
-func backsOff(t *testing.T, at []time.Duration, want ...time.Duration) {
-	t.Helper()
-	var got []time.Duration
-	for i := 1; i < len(at); i++ {
-		got = append(got, at[i]-at[i-1])
+// wait is a random one, from the one to the other.
+type wait struct{ least, most time.Duration }
+
+// ownWaits are a random half to the whole of each d.
+func ownWaits(d ...time.Duration) (waits []wait) {
+	for _, most := range d {
+		waits = append(waits, wait{most / 2, most})
 	}
-	jitter := cmp.Comparer(func(x, y time.Duration) bool {
-		return min(x, y) >= max(x, y)*9/10-20*time.Millisecond
-	})
-	suite.Diff(t, "waits", want, got, jitter, cmpopts.EquateEmpty())
+	return waits
+}
+
+// askedWaits are each d, which the API asks for, and as much again but 15 s at most on top.
+func askedWaits(d ...time.Duration) (waits []wait) {
+	for _, least := range d {
+		waits = append(waits, wait{least, least + min(least, 15*time.Second)})
+	}
+	return waits
+}
+
+// longest is the longest time that the waits take one after the other.
+func longest(waits []wait) (d time.Duration) {
+	for _, w := range waits {
+		d += w.most
+	}
+	return d
+}
+
+// backsOff checks the first waits between exchanges, which ExchangesOver sees every 10 ms.
+func backsOff(t *testing.T, at []time.Duration, want []wait) {
+	t.Helper()
+	const blink = 20 * time.Millisecond
+	if len(at) <= len(want) {
+		t.Fatalf("exchanges at %v, want %d waits between them", at, len(want))
+	}
+	for i, w := range want {
+		if got := at[i+1] - at[i]; got < w.least-blink || got > w.most+blink {
+			t.Errorf("wait %d is %v, want %v to %v", i, got, w.least, w.most)
+		}
+	}
 }
 
 func TestTokenSource_waitsAfterAFailedExchange(t *testing.T) {
 	const s, min = time.Second, time.Minute
-	doubling := []time.Duration{5 * s, 10 * s}
+	doubling := ownWaits(5*s, 10*s)
 	const sent, later = "Mon, 02 Jan 2006 15:04:05 GMT", "Mon, 02 Jan 2006 15:05:05 GMT"
 	tests := []struct {
 		name  string
 		fault http.Handler
-		over  time.Duration
-		want  []time.Duration
+		want  []wait
 	}{
-		{"refusal", netoauthtest.Status(401), 7 * min,
-			[]time.Duration{5 * s, 10 * s, 20 * s, 40 * s, 80 * s, 2 * min, 2 * min}},
-		{"not found", netoauthtest.Status(404), 28 * s, doubling},
-		{"redirect", netoauthtest.Status(307), 28 * s, doubling},
+		{"refusal", netoauthtest.Status(401), ownWaits(5*s, 10*s, 20*s, 40*s, 80*s, 2*min, 2*min)},
+		{"not found", netoauthtest.Status(404), doubling},
+		{"redirect", netoauthtest.Status(307), doubling},
 
-		{"refusal, longer", retryAfter(403, "60"), 100 * s, []time.Duration{min}},
-		{"refusal, shorter", retryAfter(403, "1"), 28 * s, doubling},
-		{"passing", retryAfter(503, "30"), 80 * s, []time.Duration{30 * s, 30 * s}},
-		{"passing, 429", retryAfter(429, "30"), 80 * s, []time.Duration{30 * s, 30 * s}},
-		{"a day is 10 min", retryAfter(503, "86400"), 15 * min, []time.Duration{10 * min}},
-		{"beyond any number", retryAfter(503, "99999999999999999999"), 15 * min, []time.Duration{10 * min}},
-		{"a date, by the server's clock", retryAfter(503, later, sent), 100 * s, []time.Duration{min}},
-		{"a date, without the server's clock", retryAfter(503, "Sat, 01 Jan 2000 00:00:40 GMT", ""), 39 * s, nil},
-		{"a date that has passed", retryAfter(403, "Mon, 02 Jan 1995 15:04:05 GMT"), 28 * s, doubling},
-		{"zero", retryAfter(403, "0"), 28 * s, doubling},
-		{"negative", retryAfter(403, "-60"), 28 * s, doubling},
-		{"garbage", retryAfter(403, "soon"), 28 * s, doubling},
-		{"empty", retryAfter(403, ""), 28 * s, doubling},
-		{"a garbage date", retryAfter(403, "Mon, 99 Foo 2006 15:04:05 GMT"), 28 * s, doubling},
+		{"refusal, longer", retryAfter(403, "60"), askedWaits(min)},
+		{"refusal, shorter", retryAfter(403, "1"), doubling},
+		{"passing", retryAfter(503, "30"), askedWaits(30*s, 30*s)},
+		{"passing, 429", retryAfter(429, "30"), askedWaits(30*s, 30*s)},
+		{"as much again", retryAfter(503, "3"), askedWaits(3*s, 3*s)},
+		{"a day is 10 min", retryAfter(503, "86400"), askedWaits(10*min, 10*min)},
+		{"beyond any number", retryAfter(503, "99999999999999999999"), askedWaits(10 * min)},
+		{"a date, by the server's clock", retryAfter(503, later, sent), askedWaits(min)},
+		{"a date, without the server's clock", retryAfter(503, "Sat, 01 Jan 2000 00:00:40 GMT", ""), askedWaits(40 * s)},
+		{"a date that has passed", retryAfter(403, "Mon, 02 Jan 1995 15:04:05 GMT"), doubling},
+		{"zero", retryAfter(403, "0"), doubling},
+		{"negative", retryAfter(403, "-60"), doubling},
+		{"garbage", retryAfter(403, "soon"), doubling},
+		{"empty", retryAfter(403, ""), doubling},
+		{"a garbage date", retryAfter(403, "Mon, 99 Foo 2006 15:04:05 GMT"), doubling},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			suite.InBubble(t, func(t *testing.T, w *suite.World) {
 				w.Fail(-1, tt.fault)
-				backsOff(t, w.ExchangesOver(w.Key.TokenSource(w.Ctx), tt.over), tt.want...)
+				backsOff(t, w.ExchangesOver(w.Key.TokenSource(w.Ctx), longest(tt.want)+time.Second), tt.want)
 			})
 		})
 	}
@@ -91,40 +117,41 @@ func TestTokenSource_waitsLessAfterPassingFaults(t *testing.T) {
 				suite.MustToken(t, src)
 				time.Sleep(256 * time.Second) // stale: the exchanges are in the background, one try each
 				w.Fail(-1, fault)
-				at := w.ExchangesOver(src, 33*time.Second)
-				backsOff(t, at, time.Second, 2*time.Second, 4*time.Second, 8*time.Second, 15*time.Second)
+				want := ownWaits(time.Second, 2*time.Second, 4*time.Second, 8*time.Second, 15*time.Second)
+				backsOff(t, w.ExchangesOver(src, longest(want)+time.Second), want)
 			})
 		})
 	}
 }
 
 func TestTokenSource_spreadsItsWaitsAtRandom(t *testing.T) {
-	const min = time.Minute
 	for _, tt := range []struct {
-		name       string
-		header     []string
-		from, upTo time.Duration
-		spread     bool
+		name   string
+		header []string
+		want   []wait
 	}{
-		{"our own", nil, 4500 * time.Millisecond, 5 * time.Second, true},
-		{"Retry-After", []string{"Retry-After", "60"}, min, 66 * time.Second, true},
-		{"Retry-After just under 10 min", []string{"Retry-After", "599"}, 599 * time.Second, 10 * min, false},
-		{"Retry-After beyond 10 min", []string{"Retry-After", "3600"}, 9 * min, 10 * min, true},
+		{"our own", nil, ownWaits(5 * time.Second)},
+		{"Retry-After", []string{"Retry-After", "60"}, askedWaits(time.Minute)},
+		{"Retry-After just under 10 min", []string{"Retry-After", "599"}, askedWaits(599 * time.Second)},
+		{"Retry-After beyond 10 min", []string{"Retry-After", "3600"}, askedWaits(10 * time.Minute)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			waits := map[time.Duration]bool{}
-			for range 5 {
+			least, most := time.Hour, time.Duration(0)
+			for range 20 {
 				suite.InBubble(t, func(t *testing.T, w *suite.World) {
 					w.Fail(1, netoauthtest.Status(401, tt.header...))
-					at := w.ExchangesOver(w.Key.TokenSource(w.Ctx), 11*min)
-					waits[at[1]] = true
-					if at[1] < tt.from || at[1] > tt.upTo+10*time.Millisecond {
-						t.Errorf("a wait of %v, want it from %v to %v", at[1], tt.from, tt.upTo)
-					}
+					src := w.Key.TokenSource(w.Ctx)
+					src.Token()
+					time.Sleep(tt.want[0].least - 20*time.Millisecond)
+					at := w.ExchangesOver(src, 16*time.Second)
+					wait := tt.want[0].least - 20*time.Millisecond + at[0]
+					backsOff(t, []time.Duration{0, wait}, tt.want)
+					least, most = min(least, wait), max(most, wait)
 				})
 			}
-			if tt.spread && len(waits) == 1 {
-				t.Errorf("five sources waited alike: %v", waits)
+			// 20 at random are closer together once in fifty million times.
+			if spread := tt.want[0].most - tt.want[0].least; most-least < spread/3 {
+				t.Errorf("20 sources waited %v to %v, want them spread over %v", least, most, spread)
 			}
 		})
 	}
@@ -135,12 +162,11 @@ func TestTokenSource_eachKindOfFailureHasItsOwnBackOff(t *testing.T) {
 		src := w.Key.TokenSource(w.Ctx)
 		suite.MustToken(t, src)
 		time.Sleep(256 * time.Second) // stale: one try each
-		w.Fail(4, netoauthtest.Status(503))
-		w.ExchangesOver(src, 8*time.Second) // 0, 1, 3, 7 s; the next at 15 s
-		time.Sleep(7 * time.Second)
-		w.Fail(-1, netoauthtest.Status(401)) // the refresh and the log-in
-		at := w.ExchangesOver(src, 12*time.Second)
-		backsOff(t, at[1:], 5*time.Second)
+		w.Fail(-1, netoauthtest.Status(503))
+		w.ExchangesOver(src, 8*time.Second) // four at least, so that a fifth wait would be over 5 s
+		time.Sleep(15 * time.Second)
+		w.Fail(-1, netoauthtest.Status(401)) // the refresh, if that did not meet the last fault, and the log-in
+		backsOff(t, slices.Compact(w.ExchangesOver(src, 6*time.Second)), ownWaits(5*time.Second))
 	})
 }
 
@@ -173,7 +199,7 @@ func TestTokenSource_successEndsTheBackOff(t *testing.T) {
 			suite.MustToken(t, src)
 			time.Sleep(5 * time.Minute)
 			w.Fail(-1, netoauthtest.Status(401)) // the refresh, then the log-in, as one exchange
-			backsOff(t, w.ExchangesOver(src, 13*time.Second)[1:], 5*time.Second)
+			backsOff(t, slices.Compact(w.ExchangesOver(src, 6*time.Second)), ownWaits(5*time.Second))
 		})
 	})
 	t.Run("of passing faults", func(t *testing.T) {
@@ -182,10 +208,10 @@ func TestTokenSource_successEndsTheBackOff(t *testing.T) {
 			suite.MustToken(t, src)
 			time.Sleep(256 * time.Second) // stale: one try each
 			w.Fail(3, netoauthtest.Status(503))
-			w.ExchangesOver(src, 10*time.Second) // at 0, 1, 3 and, with success, 7 s
+			w.ExchangesOver(src, 10*time.Second) // three that fail, and one with success by 7 s
 			time.Sleep(256 * time.Second)
 			w.Fail(-1, netoauthtest.Status(503))
-			backsOff(t, w.ExchangesOver(src, 6*time.Second), time.Second, 2*time.Second)
+			backsOff(t, w.ExchangesOver(src, 4*time.Second), ownWaits(time.Second, 2*time.Second))
 		})
 	})
 }

@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -50,6 +51,31 @@ func TestRefresh_whileThatWorksElseLogIn(t *testing.T) {
 	}
 }
 
+// An hour at a request a second, of a flow that can log in.
+func TestRefresh_brokenEndpointStarvesNobody(t *testing.T) {
+	for name, fault := range map[string]http.Handler{
+		"500":         netoauthtest.Status(500),
+		"no token":    suite.Answer(200, "{}"),
+		"cut off":     netoauthtest.CutOff(),
+		"no answer":   netoauthtest.Hang(),
+		"Retry-After": netoauthtest.Status(429, "Retry-After", "30"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.Fail(-1, fault, netoauthtest.RefreshPath)
+				src := w.User.TokenSource(w.Ctx)
+				for range 3600 {
+					suite.MustToken(t, src)
+					time.Sleep(time.Second)
+				}
+				if n := w.Requests(""); n > 80 {
+					t.Errorf("%d token requests, want at most 80", n)
+				}
+			})
+		})
+	}
+}
+
 // By a flow that can log in.
 func TestRefresh_refusedTokenIsNotTriedTwice(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
@@ -75,6 +101,52 @@ func TestRefresh_sameTokenMayGetALaterEnd(t *testing.T) {
 			suite.MustToken(t, src)
 		}
 		suite.Diff(t, "refreshes", 2, w.Requests(netoauthtest.RefreshPath))
+	})
+}
+
+// A refresh token without a new end keeps its old one, whether the answer repeats it or not.
+func TestRefresh_sameTokenKeepsItsEnd(t *testing.T) {
+	for name, again := range map[string]string{
+		"repeated":            `{"access_token":"t2","expires_in":300,"refresh_token":"same"}`,
+		"left out":            `{"access_token":"t2","expires_in":300}`,
+		"with an unknown end": `{"access_token":"t2","expires_in":300,"refresh_token":"same","refresh_expires_in":0}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.Fail(1, suite.Answer(200,
+					`{"access_token":"t1","expires_in":300,"refresh_token":"same","refresh_expires_in":500}`))
+				src := w.Key.TokenSource(w.Ctx)
+				suite.MustToken(t, src)
+				time.Sleep(300 * time.Second)
+				w.Fail(-1, suite.Answer(200, again))
+				suite.MustToken(t, src)
+				time.Sleep(300 * time.Second)
+				suite.MustToken(t, src)
+				suite.Diff(t, "log-ins and refreshes", []int{2, 1},
+					[]int{w.Requests(netoauthtest.APIKeyPath), w.Requests(netoauthtest.RefreshPath)})
+			})
+		})
+	}
+}
+
+// The answer tells the refresh token's lifetime but not the access token's, so that neither end is
+// known: the refresh token is tried when a 401 says that the access token is over.
+func TestRefresh_tokenWithoutAnExpiryHasARefreshTokenWithoutAnEnd(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.Handle("/", suite.Answer(200, ""))
+		w.Fail(1, suite.Answer(200, `{"access_token":"t","refresh_token":"r","refresh_expires_in":1800}`))
+		src := w.Key.TokenSource(w.Ctx)
+		tok, err := src.Token()
+		if err != nil || !tok.Expiry.IsZero() {
+			t.Fatalf("%v, with the Expiry %v; want a token without", err, tok.Expiry)
+		}
+		time.Sleep(time.Minute)
+		w.Fail(1, suite.Answer(200, `{"access_token":"t2"}`), netoauthtest.RefreshPath)
+		client := &http.Client{Transport: &netoauth.Transport{Source: src, Base: w.InProcess().Transport}}
+		suite.MustGet(t, client, w.URL) // 401: the API knows neither token
+		suite.Diff(t, "the token after a refresh", "t2", suite.MustToken(t, src))
+		suite.Diff(t, "log-ins and refreshes", []int{1, 1},
+			[]int{w.Requests(netoauthtest.APIKeyPath), w.Requests(netoauthtest.RefreshPath)})
 	})
 }
 

@@ -24,7 +24,7 @@ func TestTokenSource_servesUntilATenthOr10sBeforeTheEnd(t *testing.T) {
 				w.SetLifetimes(tt.life, time.Hour)
 				src := w.Key.TokenSource(w.Ctx)
 				first := suite.MustToken(t, src)
-				w.Fail(-1, netoauthtest.Status(503))
+				w.Fail(-1, netoauthtest.Status(401))
 				time.Sleep(tt.serves)
 				tok, err := src.Token()
 				if err != nil || tok.AccessToken != first || !tok.Valid() {
@@ -33,6 +33,29 @@ func TestTokenSource_servesUntilATenthOr10sBeforeTheEnd(t *testing.T) {
 				time.Sleep(time.Millisecond)
 				if _, err := src.Token(); err == nil {
 					t.Errorf("just after %v: a token, want an error", tt.serves)
+				}
+			})
+		})
+	}
+}
+
+func TestTokenSource_servesUntilASecondBeforeTheEndDuringFaults(t *testing.T) {
+	for _, tt := range lifetimes {
+		t.Run(tt.life.String(), func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.SetLifetimes(tt.life, time.Hour)
+				src := w.Key.TokenSource(w.Ctx)
+				first := suite.MustToken(t, src)
+				start := time.Now()
+				w.Fail(-1, netoauthtest.Drop())
+				time.Sleep(tt.life * 86 / 100)
+				for ; time.Since(start) <= tt.life-time.Second; time.Sleep(10 * time.Millisecond) {
+					if got := suite.MustToken(t, src); got != first {
+						t.Fatalf("after %v: another token", time.Since(start))
+					}
+				}
+				if _, err := src.Token(); err == nil {
+					t.Errorf("after %v: a token, want an error", time.Since(start))
 				}
 			})
 		})

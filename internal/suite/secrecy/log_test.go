@@ -52,7 +52,7 @@ func TestOptions_loggerGetsWarnForAFallBack(t *testing.T) {
 			s.RevokeRefreshTokens()
 			time.Sleep(5 * time.Minute)
 			suite.Diff(t, "status", 200, s.get(client))
-			s.logged(t, "a refused refresh", debug, warn, debug)
+			s.logged(t, "a refused refresh", warn, debug)
 		}
 		if !strings.Contains(s.String(), "refresh") {
 			t.Errorf("the log does not say what happened:\n%s", s.journal)
@@ -131,7 +131,7 @@ func TestOptions_loggerGetsWarnForAWrongClock(t *testing.T) {
 		if _, err := s.Key.Token(s.Ctx); err != nil {
 			t.Fatal(err)
 		}
-		s.logged(t, "a log-in with a wrong clock", debug, warn, debug)
+		s.logged(t, "a log-in with a wrong clock", warn, debug)
 	})
 }
 
@@ -152,7 +152,7 @@ func TestOptions_loggerGetsWarnForARefusedRefreshToken(t *testing.T) {
 		if _, err := src.Token(); !errors.Is(err, netoauth.ErrRejected) {
 			t.Fatal(err)
 		}
-		s.logged(t, "a refused refresh", debug, warn)
+		s.logged(t, "a refused refresh", warn)
 	})
 }
 

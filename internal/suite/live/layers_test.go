@@ -1,0 +1,327 @@
+package live_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
+	"golang.org/x/oauth2"
+)
+
+// wiretap notes what comes to an API: each path, and whose token it has.
+type wiretap struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+// tapped returns an API that answers each path, and a wiretap on its loopback address.
+func tapped(t *testing.T) (*suite.World, *wiretap) {
+	w, tap := suite.NewWorld(t), new(wiretap)
+	w.Handle("/", suite.Answer(200, "hello"))
+	w.URL = suite.Serve(t, func(rw http.ResponseWriter, r *http.Request) {
+		tap.mu.Lock()
+		tap.seen = append(tap.seen, r.URL.Path+" "+accounts(r.Header["Authorization"]))
+		tap.mu.Unlock()
+		w.ServeHTTP(rw, r)
+	})
+	w.Key.URL = w.URL
+	return w, tap
+}
+
+// accounts names the accounts that tokens of the API are for; other values are returned as they are.
+func accounts(authorization []string) string {
+	var names []string
+	for _, value := range authorization {
+		if parts := strings.Split(value, "."); len(parts) == 3 {
+			claims, _ := base64.RawURLEncoding.DecodeString(parts[1])
+			var of struct{ Shortname string }
+			json.Unmarshal(claims, &of)
+			value = of.Shortname
+		}
+		names = append(names, value)
+	}
+	return strings.Join(names, ", ")
+}
+
+// take returns what was seen, and forgets it.
+func (tap *wiretap) take() []string {
+	tap.mu.Lock()
+	defer tap.mu.Unlock()
+	seen := tap.seen
+	tap.seen = nil
+	return seen
+}
+
+// servesItself checks that a client gets its tokens through itself: at first, and after a revocation.
+func servesItself(t *testing.T, w *suite.World, tap *wiretap, client *http.Client) {
+	t.Helper()
+	suite.Diff(t, "status", 200, suite.MustGet(t, client, w.URL+"/1"))
+	w.RevokeAccessTokens()
+	suite.Diff(t, "status after a revocation", 200, suite.MustGet(t, client, w.URL+"/2"))
+	suite.Diff(t, "requests", []string{"/api/v1/auth/token ", "/1 example",
+		"/2 example", "/api/auth/bearer/refresh ", "/2 example"}, tap.take())
+}
+
+func TestClient_mayBeHTTPsDefaultClient(t *testing.T) {
+	old := http.DefaultClient
+	t.Cleanup(func() { http.DefaultClient = old })
+	w, tap := tapped(t)
+	http.DefaultClient = w.Key.Client(t.Context())
+	servesItself(t, w, tap, http.DefaultClient)
+}
+
+func TestClient_mayBeTheOneOfItsOwnTokenRequests(t *testing.T) {
+	w, tap := tapped(t)
+	client := new(http.Client)
+	src := w.Key.TokenSource(context.WithValue(t.Context(), oauth2.HTTPClient, client))
+	client.Transport = &netoauth.Transport{Source: src}
+	servesItself(t, w, tap, client)
+}
+
+func TestTransport_mayBeHTTPsDefaultTransport(t *testing.T) {
+	old := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = old })
+	w, tap := tapped(t)
+	http.DefaultTransport = w.Key.Client(t.Context()).Transport
+	servesItself(t, w, tap, http.DefaultClient)
+	http.DefaultClient.CloseIdleConnections()
+	servesItself(t, w, tap, w.Key.Client(t.Context()))
+}
+
+func TestClient_ofASubAccountOverTheParents(t *testing.T) {
+	w, tap := tapped(t)
+	parent := w.Key.Client(t.Context())
+	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, parent)
+	sub := w.Key.Account("branch").Client(ctx)
+	subsub := w.Key.Account("twig").Client(context.WithValue(t.Context(), oauth2.HTTPClient, sub))
+	for _, path := range []string{"/parent", "/sub", "/subsub"} {
+		client := map[string]*http.Client{"/parent": parent, "/sub": sub, "/subsub": subsub}[path]
+		suite.Diff(t, "status", 200, suite.MustGet(t, client, w.URL+path))
+	}
+	w.RevokeAccessTokens()
+	suite.Diff(t, "status after a revocation", 200, suite.MustGet(t, sub, w.URL+"/sub"))
+	suite.Diff(t, "status after a revocation", 200, suite.MustGet(t, parent, w.URL+"/parent"))
+	const login, refresh = "/api/v1/auth/token ", "/api/auth/bearer/refresh "
+	suite.Diff(t, "requests", []string{
+		login, "/parent example", login, "/sub branch", login, "/subsub twig",
+		"/sub branch", refresh, "/sub branch", "/parent example", refresh, "/parent example",
+	}, tap.take())
+}
+
+func TestClient_keepsAllOtherTransports(t *testing.T) {
+	of := func(url string) oauth2.TokenSource {
+		return (&netoauth.Refresh{URL: url, RefreshToken: "r"}).TokenSource(t.Context())
+	}
+	base := suite.Answer(200, "")
+	same := &netoauth.Transport{Source: of("https://API.test:443/prefix"), Base: base}
+	otherOrigin := &netoauth.Transport{Source: of("https://other.test"), Base: base}
+	foreign := &netoauth.Transport{Source: oauth2.StaticTokenSource(new(oauth2.Token)), Base: base}
+	overForeign := &netoauth.Transport{Source: of("https://api.test"), Base: foreign}
+	unusable := &netoauth.Transport{Source: (&netoauth.Refresh{}).TokenSource(t.Context()), Base: base}
+	for _, tt := range []struct {
+		name        string
+		below, want http.RoundTripper
+	}{
+		{"for the same origin", same, base},
+		{"for the same origin, twice", &netoauth.Transport{Source: of("https://api.test"), Base: same}, base},
+		{"for the same origin, without a Base", &netoauth.Transport{Source: of("https://api.test")}, nil},
+		{"for another origin", otherOrigin, otherOrigin},
+		{"with a foreign source", foreign, foreign},
+		{"for the same origin over one with a foreign source", overForeign, foreign},
+		{"of credentials that cannot be used", unusable, unusable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := &netoauth.Refresh{URL: "https://api.test", RefreshToken: "r"}
+			client := r.Client(suite.Over(t.Context(), tt.below))
+			if got := client.Transport.(*netoauth.Transport).Base; !sameTransport(got, tt.want) {
+				t.Errorf("the Transport is over %T, want it over %T", got, tt.want)
+			}
+		})
+	}
+}
+
+// sameTransport compares pointers; of what has none, the type.
+func sameTransport(a, b http.RoundTripper) bool {
+	x, _ := a.(*netoauth.Transport)
+	y, _ := b.(*netoauth.Transport)
+	return x == y && fmt.Sprintf("%T", a) == fmt.Sprintf("%T", b)
+}
+
+// Each serves its own origin, and lets through what is for the other's, token requests included.
+func TestTransport_overOneForAnotherOrigin(t *testing.T) {
+	home, homeTap := tapped(t)
+	away, awayTap := tapped(t)
+	client := new(http.Client)
+	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, client)
+	client.Transport = &netoauth.Transport{
+		Source: home.Key.TokenSource(ctx),
+		Base:   &netoauth.Transport{Source: away.Key.Account("branch").TokenSource(ctx)},
+	}
+	for range 2 {
+		suite.Diff(t, "status at home", 200, suite.MustGet(t, client, home.URL+"/home"))
+		suite.Diff(t, "status away", 200, suite.MustGet(t, client, away.URL+"/away"))
+		home.RevokeAccessTokens()
+		away.RevokeAccessTokens()
+	}
+	for _, tt := range []struct {
+		tap  *wiretap
+		call string
+	}{{homeTap, "/home example"}, {awayTap, "/away branch"}} {
+		suite.Diff(t, "requests", []string{"/api/v1/auth/token ", tt.call,
+			tt.call, "/api/auth/bearer/refresh ", tt.call}, tt.tap.take())
+	}
+}
+
+// A gateway before the API wants its token with every request.
+func TestTransport_withAForeignSourceAuthorizesTokenRequests(t *testing.T) {
+	var seen []string
+	gateway := &netoauth.Transport{
+		Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "the gateway's"}),
+		Base: suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
+			seen = append(seen, req.URL.Path+" "+accounts(req.Header["Authorization"]))
+			return suite.Answer(200, `{"access_token":"t"}`).RoundTrip(req)
+		}),
+	}
+	r := &netoauth.Refresh{URL: "https://api.test", RefreshToken: "r"}
+	if _, err := r.Token(suite.Over(t.Context(), gateway)); err != nil {
+		t.Fatal(err)
+	}
+	suite.Diff(t, "requests", []string{"/api/auth/bearer/refresh Bearer the gateway's"}, seen)
+}
+
+// As loggers do, which are to show no token.
+func TestTransport_baseMayBlotOutTheAuthorization(t *testing.T) {
+	for name, blot := range map[string]func(http.Header){
+		"writes to the value": func(h http.Header) { h["Authorization"][0] = "***" },
+		"adds a value":        func(h http.Header) { h.Add("Authorization", "***") },
+		"appends to it":       func(h http.Header) { _ = append(h["Authorization"][:0], "***") },
+		"sets another":        func(h http.Header) { h.Set("Authorization", "***") },
+		"deletes it":          func(h http.Header) { h.Del("Authorization") },
+		"clears the header":   func(h http.Header) { clear(h) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &netoauth.Refresh{URL: "https://api.test", RefreshToken: "r"}
+			r.InitialToken = &oauth2.Token{AccessToken: "t"}
+			renewals := suite.Answer(200, `{"access_token":"t","refresh_token":"r"}`)
+			base := suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
+				status := 200
+				if got := req.Header["Authorization"]; len(got) != 1 || got[0] != "Bearer t" {
+					t.Errorf("a request has Authorization %q", got)
+				} else if req.URL.Path == "/refused" {
+					status = 401
+				}
+				blot(req.Header)
+				return suite.Answer(status, "").RoundTrip(req)
+			})
+			src := r.TokenSource(suite.Over(t.Context(), renewals))
+			client := &http.Client{Transport: &netoauth.Transport{Source: src, Base: base}}
+			var all sync.WaitGroup
+			for range 8 {
+				all.Go(func() {
+					for range 50 {
+						suite.MustGet(t, client, "https://api.test/")
+						suite.MustGet(t, client, "https://api.test/refused")
+					}
+				})
+			}
+			all.Wait()
+		})
+	}
+}
+
+func TestTransport_foreignSourceIsAskedInTheRequestsGoroutine(t *testing.T) {
+	roundTrip := func(source suite.TokenSource) (*http.Response, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "https://api.test", nil)
+		return (&netoauth.Transport{Source: source, Base: suite.Answer(200, "")}).RoundTrip(req)
+	}
+	t.Run("a panic ends the request", func(t *testing.T) {
+		defer func() { suite.Diff(t, "recovered", any("no token today"), recover()) }()
+		roundTrip(func() (*oauth2.Token, error) { panic("no token today") })
+		t.Error("RoundTrip returned")
+	})
+	t.Run("the end of the goroutine ends the request's", func(t *testing.T) {
+		ended := make(chan bool)
+		go func() {
+			returned := false
+			defer func() { ended <- !returned }()
+			roundTrip(func() (*oauth2.Token, error) { runtime.Goexit(); return nil, nil })
+			returned = true
+		}()
+		suite.Diff(t, "RoundTrip did not return", true, <-ended)
+	})
+	t.Run("one that hangs leaves no goroutine", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			release := make(chan struct{})
+			var all sync.WaitGroup
+			for range 100 {
+				all.Go(func() {
+					roundTrip(func() (*oauth2.Token, error) { <-release; return nil, errors.New("too late") })
+				})
+			}
+			time.Sleep(2 * time.Second) // until the contexts are over
+			stacks := make([]byte, 4<<20)
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			suite.Diff(t, "requests", 100, bytes.Count(stacks, []byte("suite.TokenSource.Token(")))
+			suite.Diff(t, "goroutines that the package has started", 0,
+				bytes.Count(stacks, []byte("created by github.com/netoauth/netoauth.")))
+			close(release)
+			all.Wait()
+		})
+	})
+}
+
+func TestTransport_logsARequestToAnotherOrigin(t *testing.T) {
+	w, _ := tapped(t)
+	away, awayTap := tapped(t)
+	var log bytes.Buffer
+	w.Key.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	client := w.Key.Client(t.Context())
+	suite.MustGet(t, client, w.URL+"/")
+	log.Reset()
+
+	suite.Diff(t, "status at home", 200, suite.MustGet(t, client, w.URL+"/"))
+	suite.Diff(t, "log of a request at home", "", log.String())
+	suite.Diff(t, "status away", 401, suite.MustGet(t, client, away.URL+"/secret?token=secret"))
+	suite.Diff(t, "requests", []string{"/secret "}, awayTap.take())
+	var record map[string]any
+	dec := json.NewDecoder(&log)
+	if err := dec.Decode(&record); err != nil {
+		t.Fatal(err)
+	}
+	delete(record, "time")
+	delete(record, "msg")
+	suite.Diff(t, "record", map[string]any{
+		"level": "DEBUG", "flow": "API key", "account": "example", "origin": away.URL,
+	}, record)
+	if err := dec.Decode(&record); err != io.EOF {
+		t.Errorf("another record %v, %v", record, err)
+	}
+}
+
+func TestTransport_logsNoTokenRequestAsOneToAnotherOrigin(t *testing.T) {
+	home, _ := tapped(t)
+	away, _ := tapped(t)
+	var log bytes.Buffer
+	home.Key.Logger = slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	client := home.Key.Client(t.Context())
+	if _, err := away.Key.Token(context.WithValue(t.Context(), oauth2.HTTPClient, client)); err != nil {
+		t.Fatal(err)
+	}
+	suite.Diff(t, "log", "", log.String())
+}
