@@ -518,12 +518,12 @@ func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
 var errEnded = errors.New("netoauth: the exchange's goroutine was ended, by a callback or by the HTTP client; " +
 	"does one of them call runtime.Goexit, as FailNow of a test does?")
 
-// holdBack puts a stored token that is stale into an empty hand. It reports whether callers wait for the exchange
-// although they could have the token in hand.
+// holdBack puts a stored token that is stale into the hand if what is there is spent. It reports whether callers wait
+// for the exchange although they could have the token in hand.
 func (s *tokenSource) holdBack(stored *cachedToken) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if stored != nil && s.current.Load().token.AccessToken == "" && s.serves(stored, time.Now()) {
+	if now := time.Now(); stored != nil && !s.serves(s.current.Load(), now) && s.serves(stored, now) {
 		s.current.Store(stored)
 		s.heldBack = true
 	}
@@ -700,12 +700,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.send(req, req.Body, c.header)
 	// A 401 has the request sent once more, and yet once more where the second token is one that another program
 	// had stored, which may have been revoked with the first.
-	for again := true; again && err == nil && resp != nil && resp.StatusCode == http.StatusUnauthorized; {
+	for sent := 1; sent == 1 || sent == 2 && c.stored; sent++ {
+		if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
+			break
+		}
 		next, reqBody := src.answer401(req, resp, c)
 		if next == nil {
 			break
 		}
-		again = next.stored && !c.stored
 		c = next
 		resp, err = t.send(req, reqBody, c.header)
 	}
