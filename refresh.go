@@ -286,6 +286,9 @@ func (x *exchanger) exchange(refresh bool) error {
 		refresh = false
 	}
 	x.faulted, x.reloaded = false, false
+	if x.login == nil && x.refreshToken == "" {
+		return errors.New("netoauth: " + x.name + ": there is none, neither in RefreshToken nor in the Store")
+	}
 	wanted := func() bool { return ctx.Err() == nil && x.waiting.Load() > 0 }
 	for try := 1; ; try++ {
 		t, err := x.try(ctx, refresh)
@@ -326,9 +329,6 @@ func (x *exchanger) try(ctx context.Context, refresh bool) (*oauth2.Token, error
 		x.warn("refresh token refused, logging in", err)
 		x.refreshToken = ""
 	}
-	if x.login == nil {
-		return nil, errors.New("netoauth: " + x.name + ": there is none, neither in RefreshToken nor in the Store")
-	}
 	return x.logIn(ctx)
 }
 
@@ -349,14 +349,20 @@ func (x *exchanger) refresh(ctx context.Context) (*oauth2.Token, error) {
 	return t, err
 }
 
-// refreshSpare tries Refresh's own refresh token, once, where a stored one was refused with err.
+// refreshSpare tries Refresh's own refresh token, once, where a stored one was refused with err. If that brings
+// nothing, the stored one stays the one to use: it is the newer, and was perhaps refused for another's fault.
 func (x *exchanger) refreshSpare(ctx context.Context, err error) (*oauth2.Token, error) {
 	if x.spare == "" {
 		return nil, err
 	}
 	x.warn("stored refresh token refused, trying RefreshToken", err)
+	stored, end := x.refreshToken, x.refreshEnd
 	x.refreshToken, x.refreshEnd = x.spare, time.Time{}
-	return x.refresh(ctx)
+	t, err := x.refresh(ctx)
+	if err != nil {
+		x.refreshToken, x.refreshEnd = stored, end
+	}
+	return t, err
 }
 
 // logIn logs in, and where that is refused asks Reload, once an exchange, and logs in with what is new.
