@@ -125,6 +125,7 @@ func once(ctx context.Context, credential func() (*flow, error)) (*oauth2.Token,
 // Token performs one exchange, and tells OnToken. The token is for the cache: it expires at its renewal point.
 func (x *exchanger) Token() (*oauth2.Token, error) {
 	start := time.Now()
+	x.endpoint = ""
 	exchanged, err := x.transact()
 	x.failed = err != nil
 	if !exchanged {

@@ -224,7 +224,7 @@ type flow struct {
 	reload       func(context.Context) (changed bool, err error)
 	refreshToken string   // of Refresh; "": none
 	secrets      []string // that no text may quote, beside what a request sends
-	endpoint     string   // of the last request
+	endpoint     string   // of the last request of this exchange; "": none was sent
 }
 
 // newFlow checks what all credentials have in common. required is the names and values of fields that
