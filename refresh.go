@@ -95,12 +95,7 @@ type exchanger struct {
 
 // newExchanger returns the raw source of f, whose exchanges ctx bounds.
 func newExchanger(ctx context.Context, f *flow) *exchanger {
-	x := &exchanger{flow: f, ctx: ctx, token: new(cachedToken), refreshToken: f.refreshToken, spare: f.refreshToken}
-	if x.Store == nil {
-		x.token = newCachedToken(x.InitialToken)
-		x.adopt(x.InitialToken)
-	}
-	return x
+	return &exchanger{flow: f, ctx: ctx, token: new(cachedToken), refreshToken: f.refreshToken, spare: f.refreshToken}
 }
 
 // once performs a single exchange: the log-in, or the refresh where there is none.
@@ -176,10 +171,10 @@ func (x *exchanger) safe(err error) error {
 	return redact.Error(redact.New(secrets...).Cause(err), err)
 }
 
-// load returns the token that the Store has, where it is news; else nil.
+// load returns the token that the Store has, where it is news, or InitialToken in its place; else nil.
 func (x *exchanger) load() *cachedToken {
 	if x.Store == nil {
-		return nil
+		return x.notice(nil)
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, storeTimeout)
 	defer cancel()
@@ -221,13 +216,13 @@ func (x *exchanger) adopt(t *oauth2.Token) {
 	}
 }
 
-// takeOver takes a stored token into the hand, in the place of an exchange, if it is fresh.
+// takeOver takes a stored token, or InitialToken, into the hand in the place of an exchange, if it is fresh.
 func (x *exchanger) takeOver(stored *cachedToken) bool {
 	if stored == nil || x.single || !stored.fresh(time.Now()) {
 		return false
 	}
 	x.token = stored
-	x.Logger.DebugContext(x.ctx, "netoauth: token taken over from the Store", x.attrs("expiry", stored.token.Expiry)...)
+	x.Logger.DebugContext(x.ctx, "netoauth: stored token taken over", x.attrs("expiry", stored.token.Expiry)...)
 	return true
 }
 
@@ -235,6 +230,7 @@ func (x *exchanger) takeOver(stored *cachedToken) bool {
 // whether there was an exchange: there is none where another program has renewed the token in the meantime.
 func (x *exchanger) transact() (exchanged bool, err error) {
 	if x.Store == nil {
+		x.notice(nil) // for Token, which loads nothing
 		return true, x.exchange(true)
 	}
 	ctx, cancel := context.WithCancel(x.ctx)

@@ -79,7 +79,7 @@ type Options struct {
 	OnExchange func(Exchange) `json:"-"`
 
 	// Logger gets one record for each exchange, Debug where it issued a token and Warn where it did not, a Warn for
-	// each fall-back, and a Debug record for a token taken over from the Store and for a request that gets no token
+	// each fall-back, and a Debug record for a stored token taken over and for a request that gets no token
 	// because it goes to another origin. The attributes are flow, account, endpoint, took, expiry, err and retry_in,
 	// as in [Exchange], with durations as text; origin; and clock_off_by, how far the server's clock is ahead. The
 	// messages may change. No secret and no token is in a record. nil: silent.
@@ -240,7 +240,8 @@ func newFlow(name, account, rawURL string, o Options, required ...string) (*flow
 		return nil, fmt.Errorf("netoauth: %s: %w", name, err)
 	}
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	o.InitialToken = cmp.Or(o.InitialToken, new(oauth2.Token))
+	initial := *cmp.Or(o.InitialToken, new(oauth2.Token)) // a copy: the caller may go on with its own
+	o.InitialToken = &initial
 	f := &flow{Options: o, name: name, base: base}
 	f.account.Store(&account)
 	return f, nil
@@ -334,10 +335,8 @@ func newTokenSource(ctx context.Context, credential func() (*flow, error)) oauth
 		return failed{err}
 	}
 	s := &tokenSource{raw: newExchanger(context.WithoutCancel(ctx), f)}
-	c := s.raw.token
-	s.current.Store(c)
-	s.cache = s.newCache(c)
-	s.heldBack = !c.fresh(time.Now()) && s.serves(c, time.Now())
+	s.current.Store(s.raw.token)
+	s.cache = s.newCache(s.raw.token)
 	return s
 }
 
