@@ -87,9 +87,9 @@ type exchanger struct {
 	spare        string       // Refresh's own, to try where the stored one is refused; "": none
 	seen         string       // the identity of the token that the Store had last
 
-	failed   bool // the exchange before this one did
-	faulted  bool // it met a transient fault with the refresh token
-	reloaded bool // this exchange has asked Reload
+	failed   bool  // the exchange before this one did
+	fault    error // the transient fault that it met with the refresh token; nil: none
+	reloaded bool  // this exchange has asked Reload
 	last     *Exchange
 }
 
@@ -212,7 +212,7 @@ func identity(t *oauth2.Token) string { return t.AccessToken + " " + t.RefreshTo
 // adopt makes the refresh token of t, if any, the one to use.
 func (x *exchanger) adopt(t *oauth2.Token) {
 	if t.RefreshToken != "" {
-		x.refreshToken, x.refreshEnd = t.RefreshToken, endpoint.RefreshEnd(t)
+		x.refreshToken, x.refreshEnd, x.fault = t.RefreshToken, endpoint.RefreshEnd(t), nil
 	}
 }
 
@@ -279,10 +279,11 @@ func (x *exchanger) withoutStore(failure error) error {
 func (x *exchanger) exchange(refresh bool) error {
 	ctx, cancel := context.WithTimeout(x.ctx, exchangeTimeout)
 	defer cancel()
-	if x.faulted && x.login != nil {
+	if refresh && x.fault != nil && x.login != nil {
+		x.warn("refreshing met a fault the last time, logging in", x.fault)
 		refresh = false
 	}
-	x.faulted, x.reloaded = false, false
+	x.fault, x.reloaded = nil, false
 	if x.login == nil && x.refreshToken == "" {
 		return errors.New("netoauth: " + x.name + ": there is none, neither in RefreshToken nor in the Store")
 	}
@@ -317,7 +318,7 @@ func (x *exchanger) try(ctx context.Context, refresh bool) (*oauth2.Token, error
 	if refresh && x.refreshToken != "" && (x.login == nil || !ended) {
 		t, err := x.refresh(ctx)
 		if err == nil || transient(err) {
-			x.faulted = err != nil
+			x.fault = err
 			return t, err
 		}
 		if x.login == nil {
