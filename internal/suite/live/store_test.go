@@ -929,3 +929,61 @@ func TestStore_401WithABodySendsItEachTime(t *testing.T) {
 		suite.Diff(t, "bodies sent", []string{"body", "body", "body"}, j.take())
 	})
 }
+
+// Its first use counts, not when the source was made.
+func TestOptions_initialTokenThatHasBecomeStaleIsRenewedBeforeItsFirstUse(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		initial := mustLogIn(t, w, 0)
+		idle := of(netoauth.Options{InitialToken: initial}).TokenSource(w.Ctx)
+		busy := of(netoauth.Options{InitialToken: initial}).TokenSource(w.Ctx)
+		suite.MustToken(t, busy)
+		time.Sleep(stale)
+		w.Delay(time.Second)
+		start := time.Now()
+		if suite.MustToken(t, idle) == initial.AccessToken || time.Since(start) != time.Second {
+			t.Errorf("the stale token, or another after %v; want another after 1s", time.Since(start))
+		}
+		suite.Diff(t, "token that has been used before", initial.AccessToken, suite.MustToken(t, busy))
+	})
+}
+
+// Another program's success with another refresh token says that refreshing works again.
+func TestStore_refreshesWithATokenTakenOverAfterAFault(t *testing.T) {
+	for _, flow := range []string{"API key", "password"} {
+		t.Run(flow, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				s := newStore(mustLogIn(t, w, 0))
+				src := flows[flow](w, s.options()).TokenSource(w.Ctx)
+				suite.MustToken(t, src)
+				time.Sleep(stale)
+				w.Fail(1, netoauthtest.Status(503))
+				suite.MustToken(t, src)
+				netoauth.Wait(w.Ctx, src)
+				renew(t, w, s.get(), s)
+				time.Sleep(2 * time.Second)
+				suite.MustToken(t, src)
+				netoauth.Wait(w.Ctx, src) // has taken it over
+				logIns := w.Requests("") - w.Requests(netoauthtest.RefreshPath)
+				time.Sleep(spent)
+				suite.MustToken(t, src)
+				suite.Diff(t, "log-ins", logIns, w.Requests("")-w.Requests(netoauthtest.RefreshPath))
+			})
+		})
+	}
+}
+
+// The fall-back to a log-in after a fault with the refresh token says so.
+func TestOptions_loggerWarnsOfALogInAfterAFault(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		j := new(journal)
+		o := j.options()
+		o.InitialToken = mustLogIn(t, w, spent)
+		w.Fail(-1, netoauthtest.Status(500), netoauthtest.RefreshPath)
+		src := flows["password"](w, o).TokenSource(w.Ctx)
+		src.Token()
+		j.take()
+		time.Sleep(time.Second)
+		suite.MustToken(t, src)
+		suite.Diff(t, "callbacks", []string{"WARN", "OnToken", "OnExchange", "DEBUG"}, j.take())
+	})
+}
