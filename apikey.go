@@ -192,6 +192,9 @@ func (k *APIKey) logIn(ctx context.Context, f *flow, now time.Time) (*oauth2.Tok
 // reload takes over what Reload returns, and reports whether that is something new.
 func (k *APIKey) reload(ctx context.Context, f *flow) (changed bool, err error) {
 	next, err := k.Reload(ctx)
+	if next != nil { // its error, too, may quote it
+		f.secrets = []string{string(k.AppKey), string(k.SharedSecret), string(next.AppKey), string(next.SharedSecret)}
+	}
 	switch {
 	case err != nil || next == nil:
 		return false, err
@@ -201,7 +204,6 @@ func (k *APIKey) reload(ctx context.Context, f *flow) (changed bool, err error) 
 		return false, nil
 	}
 	k.AppName, k.AppKey, k.SharedSecret = next.AppName, next.AppKey, next.SharedSecret
-	f.secrets = append(f.secrets, string(k.AppKey), string(k.SharedSecret))
 	return true, nil
 }
 

@@ -74,6 +74,9 @@ func (p *Password) flow() (*flow, error) {
 	}
 	f.reload = func(ctx context.Context) (bool, error) {
 		next, err := reload(ctx)
+		if next != nil { // its error, too, may quote it
+			f.secrets = []string{password, string(next.Password)}
+		}
 		switch {
 		case err != nil || next == nil:
 			return false, err
@@ -85,7 +88,6 @@ func (p *Password) flow() (*flow, error) {
 		username, password = next.Username, string(next.Password)
 		account := username
 		f.account.Store(&account)
-		f.secrets = append(f.secrets, password)
 		return true, nil
 	}
 	return f, nil

@@ -87,20 +87,15 @@ type exchanger struct {
 	spare        string       // Refresh's own, to try where the stored one is refused; "": none
 	seen         string       // the identity of the token that the Store had last
 
-	failed   bool // the exchange before this one did
-	faulted  bool // it met a transient fault with the refresh token
-	reloaded bool // this exchange has asked Reload
+	failed   bool  // the exchange before this one did
+	fault    error // the transient fault that it met with the refresh token; nil: none
+	reloaded bool  // this exchange has asked Reload
 	last     *Exchange
 }
 
 // newExchanger returns the raw source of f, whose exchanges ctx bounds.
 func newExchanger(ctx context.Context, f *flow) *exchanger {
-	x := &exchanger{flow: f, ctx: ctx, token: new(cachedToken), refreshToken: f.refreshToken, spare: f.refreshToken}
-	if x.Store == nil {
-		x.token = newCachedToken(x.InitialToken)
-		x.adopt(x.InitialToken)
-	}
-	return x
+	return &exchanger{flow: f, ctx: ctx, token: new(cachedToken), refreshToken: f.refreshToken, spare: f.refreshToken}
 }
 
 // once performs a single exchange: the log-in, or the refresh where there is none.
@@ -125,6 +120,7 @@ func once(ctx context.Context, credential func() (*flow, error)) (*oauth2.Token,
 // Token performs one exchange, and tells OnToken. The token is for the cache: it expires at its renewal point.
 func (x *exchanger) Token() (*oauth2.Token, error) {
 	start := time.Now()
+	x.endpoint = ""
 	exchanged, err := x.transact()
 	x.failed = err != nil
 	if !exchanged {
@@ -175,10 +171,10 @@ func (x *exchanger) safe(err error) error {
 	return redact.Error(redact.New(secrets...).Cause(err), err)
 }
 
-// load returns the token that the Store has, where it is news; else nil.
+// load returns the token that the Store has, where it is news, or InitialToken in its place; else nil.
 func (x *exchanger) load() *cachedToken {
 	if x.Store == nil {
-		return nil
+		return x.notice(nil)
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, storeTimeout)
 	defer cancel()
@@ -216,17 +212,17 @@ func identity(t *oauth2.Token) string { return t.AccessToken + " " + t.RefreshTo
 // adopt makes the refresh token of t, if any, the one to use.
 func (x *exchanger) adopt(t *oauth2.Token) {
 	if t.RefreshToken != "" {
-		x.refreshToken, x.refreshEnd = t.RefreshToken, endpoint.RefreshEnd(t)
+		x.refreshToken, x.refreshEnd, x.fault = t.RefreshToken, endpoint.RefreshEnd(t), nil
 	}
 }
 
-// takeOver takes a stored token into the hand, in the place of an exchange, if it is fresh.
+// takeOver takes a stored token, or InitialToken, into the hand in the place of an exchange, if it is fresh.
 func (x *exchanger) takeOver(stored *cachedToken) bool {
 	if stored == nil || x.single || !stored.fresh(time.Now()) {
 		return false
 	}
 	x.token = stored
-	x.Logger.DebugContext(x.ctx, "netoauth: token taken over from the Store", x.attrs("expiry", stored.token.Expiry)...)
+	x.Logger.DebugContext(x.ctx, "netoauth: stored token taken over", x.attrs("expiry", stored.token.Expiry)...)
 	return true
 }
 
@@ -234,6 +230,7 @@ func (x *exchanger) takeOver(stored *cachedToken) bool {
 // whether there was an exchange: there is none where another program has renewed the token in the meantime.
 func (x *exchanger) transact() (exchanged bool, err error) {
 	if x.Store == nil {
+		x.notice(nil) // for Token, which loads nothing
 		return true, x.exchange(true)
 	}
 	ctx, cancel := context.WithCancel(x.ctx)
@@ -282,10 +279,14 @@ func (x *exchanger) withoutStore(failure error) error {
 func (x *exchanger) exchange(refresh bool) error {
 	ctx, cancel := context.WithTimeout(x.ctx, exchangeTimeout)
 	defer cancel()
-	if x.faulted && x.login != nil {
+	if refresh && x.fault != nil && x.login != nil {
+		x.warn("refreshing met a fault the last time, logging in", x.fault)
 		refresh = false
 	}
-	x.faulted, x.reloaded = false, false
+	x.fault, x.reloaded = nil, false
+	if x.login == nil && x.refreshToken == "" {
+		return errors.New("netoauth: " + x.name + ": there is none, neither in RefreshToken nor in the Store")
+	}
 	wanted := func() bool { return ctx.Err() == nil && x.waiting.Load() > 0 }
 	for try := 1; ; try++ {
 		t, err := x.try(ctx, refresh)
@@ -317,7 +318,7 @@ func (x *exchanger) try(ctx context.Context, refresh bool) (*oauth2.Token, error
 	if refresh && x.refreshToken != "" && (x.login == nil || !ended) {
 		t, err := x.refresh(ctx)
 		if err == nil || transient(err) {
-			x.faulted = err != nil
+			x.fault = err
 			return t, err
 		}
 		if x.login == nil {
@@ -325,9 +326,6 @@ func (x *exchanger) try(ctx context.Context, refresh bool) (*oauth2.Token, error
 		}
 		x.warn("refresh token refused, logging in", err)
 		x.refreshToken = ""
-	}
-	if x.login == nil {
-		return nil, errors.New("netoauth: " + x.name + ": there is none, neither in RefreshToken nor in the Store")
 	}
 	return x.logIn(ctx)
 }
@@ -349,14 +347,20 @@ func (x *exchanger) refresh(ctx context.Context) (*oauth2.Token, error) {
 	return t, err
 }
 
-// refreshSpare tries Refresh's own refresh token, once, where a stored one was refused with err.
+// refreshSpare tries Refresh's own refresh token, once, where a stored one was refused with err. If that brings
+// nothing, the stored one stays the one to use: it is the newer, and was perhaps refused for another's fault.
 func (x *exchanger) refreshSpare(ctx context.Context, err error) (*oauth2.Token, error) {
 	if x.spare == "" {
 		return nil, err
 	}
 	x.warn("stored refresh token refused, trying RefreshToken", err)
+	stored, end := x.refreshToken, x.refreshEnd
 	x.refreshToken, x.refreshEnd = x.spare, time.Time{}
-	return x.refresh(ctx)
+	t, err := x.refresh(ctx)
+	if err != nil {
+		x.refreshToken, x.refreshEnd = stored, end
+	}
+	return t, err
 }
 
 // logIn logs in, and where that is refused asks Reload, once an exchange, and logs in with what is new.

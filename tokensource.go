@@ -79,7 +79,7 @@ type Options struct {
 	OnExchange func(Exchange) `json:"-"`
 
 	// Logger gets one record for each exchange, Debug where it issued a token and Warn where it did not, a Warn for
-	// each fall-back, and a Debug record for a token taken over from the Store and for a request that gets no token
+	// each fall-back, and a Debug record for a stored token taken over and for a request that gets no token
 	// because it goes to another origin. The attributes are flow, account, endpoint, took, expiry, err and retry_in,
 	// as in [Exchange], with durations as text; origin; and clock_off_by, how far the server's clock is ahead. The
 	// messages may change. No secret and no token is in a record. nil: silent.
@@ -224,7 +224,7 @@ type flow struct {
 	reload       func(context.Context) (changed bool, err error)
 	refreshToken string   // of Refresh; "": none
 	secrets      []string // that no text may quote, beside what a request sends
-	endpoint     string   // of the last request
+	endpoint     string   // of the last request of this exchange; "": none was sent
 }
 
 // newFlow checks what all credentials have in common. required is the names and values of fields that
@@ -240,7 +240,8 @@ func newFlow(name, account, rawURL string, o Options, required ...string) (*flow
 		return nil, fmt.Errorf("netoauth: %s: %w", name, err)
 	}
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	o.InitialToken = cmp.Or(o.InitialToken, new(oauth2.Token))
+	initial := *cmp.Or(o.InitialToken, new(oauth2.Token)) // a copy: the caller may go on with its own
+	o.InitialToken = &initial
 	f := &flow{Options: o, name: name, base: base}
 	f.account.Store(&account)
 	return f, nil
@@ -334,10 +335,8 @@ func newTokenSource(ctx context.Context, credential func() (*flow, error)) oauth
 		return failed{err}
 	}
 	s := &tokenSource{raw: newExchanger(context.WithoutCancel(ctx), f)}
-	c := s.raw.token
-	s.current.Store(c)
-	s.cache = s.newCache(c)
-	s.heldBack = !c.fresh(time.Now()) && s.serves(c, time.Now())
+	s.current.Store(s.raw.token)
+	s.cache = s.newCache(s.raw.token)
 	return s
 }
 
@@ -519,12 +518,12 @@ func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
 var errEnded = errors.New("netoauth: the exchange's goroutine was ended, by a callback or by the HTTP client; " +
 	"does one of them call runtime.Goexit, as FailNow of a test does?")
 
-// holdBack puts a stored token that is stale into an empty hand. It reports whether callers wait for the exchange
-// although they could have the token in hand.
+// holdBack puts a stored token that is stale into the hand if what is there is spent. It reports whether callers wait
+// for the exchange although they could have the token in hand.
 func (s *tokenSource) holdBack(stored *cachedToken) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if stored != nil && s.current.Load().token.AccessToken == "" && s.serves(stored, time.Now()) {
+	if now := time.Now(); stored != nil && !s.serves(s.current.Load(), now) && s.serves(stored, now) {
 		s.current.Store(stored)
 		s.heldBack = true
 	}
@@ -701,12 +700,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.send(req, req.Body, c.header)
 	// A 401 has the request sent once more, and yet once more where the second token is one that another program
 	// had stored, which may have been revoked with the first.
-	for again := true; again && err == nil && resp != nil && resp.StatusCode == http.StatusUnauthorized; {
+	for sent := 1; sent == 1 || sent == 2 && c.stored; sent++ {
+		if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
+			break
+		}
 		next, reqBody := src.answer401(req, resp, c)
 		if next == nil {
 			break
 		}
-		again = next.stored && !c.stored
 		c = next
 		resp, err = t.send(req, reqBody, c.header)
 	}
