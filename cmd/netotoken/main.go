@@ -53,12 +53,12 @@ Flags:
 const usageTail = `
 The cache holds an access token and a refresh token, but neither the API key nor the password.
 Runs with the same FILE, one after the other or at once, share one session. Without -cache each
-run gets a new token. With it a stored token is printed while it has 15 % of its lifetime left,
-or up to 30 %, which each run draws anew; one with less is renewed first. Where that fails, or
-takes more than 5s, the stored token is printed as long as it has a tenth of its lifetime or 10s
-left, whichever is less, and while the API cannot be reached down to 1s; a warning says so where
-it failed. A token without an end is printed until FILE is deleted. Delete FILE, too, after
-changing a password or shared secret.
+run gets a new token. With it a stored token is printed while it has at least 15 % of its
+lifetime left (up to 30 %: each run draws anew), and else renewed first. Where that fails or takes
+more than 5s, the stored token is printed all the same if it has a tenth of its lifetime left, or
+10s if that is less; where the API cannot be reached it may have as little as 1s. A warning says
+so where renewing failed. A token without an end is printed until FILE is deleted. Delete FILE
+after changing a password or shared secret, too.
 
 FILE belongs to the credentials that it was written for, and to you alone (mode 0600). Any other
 file at that place is refused and left as it is: one for other credentials or another account,

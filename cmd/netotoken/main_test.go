@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -336,6 +337,18 @@ func TestNetotoken_readsThePasswordFromStdin(t *testing.T) {
 			t.Errorf("password and %q: status %d, stderr %q", end, r.status, r.stderr)
 		}
 	}
+}
+
+func TestNetotoken_canBeInterruptedAtThePassword(t *testing.T) {
+	stdin, never := io.Pipe()
+	defer never.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	var stdout, stderr bytes.Buffer
+	getenv := func(name string) string { return map[string]string{"NETO_USERNAME": "ann"}[name] }
+	c := &command{getenv: getenv, stdin: stdin, stdout: &stdout, stderr: &stderr}
+	status := c.run(ctx, []string{"-password-stdin"})
+	wantResult(t, result{130, "", "netotoken: interrupted\n"}, result{status, stdout.String(), stderr.String()})
 }
 
 func TestNetotoken_refusesWrongUsage(t *testing.T) {

@@ -89,32 +89,6 @@ func TestNetotoken_losesNoSessionWhenInterrupted(t *testing.T) {
 	wantRequests(t, srv, before)
 }
 
-func TestNetotoken_canBeInterruptedAtThePassword(t *testing.T) {
-	t.Parallel()
-	srv := newServer(t)
-	cmd := newCommand(passwordEnv(srv), "-password-stdin")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stdin.Close()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	// The first interrupts may come before the command can take them, and then end it.
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	for {
-		cmd.Process.Signal(os.Interrupt)
-		select {
-		case <-done:
-			wantRequests(t, srv, requests{})
-			return
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
 func TestNetotoken_keepsTheCacheToItsUser(t *testing.T) {
 	srv := newServer(t)
 	file := newCache(t)
