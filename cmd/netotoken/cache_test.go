@@ -1,349 +1,396 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/netoauthtest"
+	"github.com/netoauth/netoauth/tokenfile"
 	"golang.org/x/oauth2"
 )
 
-func readCache(t *testing.T, path string) (e entry, text string) {
+// newCache returns the path of a cache in a folder whose name must be quoted in a message.
+func newCache(t *testing.T) string {
+	t.Helper()
+	name := `back\slash and "quotes"`
+	if runtime.GOOS == "windows" {
+		name = "it's" // the others are not allowed there, and each path has backslashes
+	}
+	dir := filepath.Join(t.TempDir(), name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "cache")
+}
+
+// content is what a token file holds.
+type content struct {
+	Owner string        `json:"owner"`
+	Token *oauth2.Token `json:"token"`
+}
+
+func readFile(t *testing.T, path string) string {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(data, &e); err != nil {
-		t.Fatalf("%v in %s", err, data)
-	}
-	return e, string(data)
+	return string(data)
 }
 
-func ls(t *testing.T, dir string) (names []string) {
+func writeFile(t *testing.T, path, data string) {
 	t.Helper()
-	files, err := os.ReadDir(dir)
+	if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readCache(t *testing.T, path string) (c content) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(readFile(t, path)), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// setLeft gives the stored token another end.
+func setLeft(t *testing.T, path string, left time.Duration) {
+	t.Helper()
+	c := readCache(t, path)
+	c.Token.Expiry = time.Now().Add(left)
+	data, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range files {
-		if strings.HasSuffix(f.Name(), ".lock") {
-			continue
-		}
-		names = append(names, f.Name())
-	}
-	return names
+	writeFile(t, path, string(data))
 }
 
-// Runs share a token, and spend the refresh token once it is due.
-func TestCache(t *testing.T) {
-	for name, tt := range map[string]struct {
-		first requests
-		owner owner
-	}{
-		"API key": {
-			first: requests{APIKey: 1},
-			owner: owner{Flow: "api key", Account: "example", AppName: "netoauthtest"},
-		},
-		"password": {
-			first: requests{Password: 1},
-			owner: owner{Flow: "password", Username: "user@example.com"},
-		},
-		"refresh token": {
-			first: requests{Password: 1, Refresh: 1},
-			owner: owner{Flow: "refresh"},
-		},
+// wantFiles checks the names in the folder of the cache.
+func wantFiles(t *testing.T, cache string, want ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(filepath.Dir(cache))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// owners are whose cache it is, as the package comment promises it to Go programs.
+var owners = map[string]func(srv *netoauthtest.Server, env []string) string{
+	"API key": func(srv *netoauthtest.Server, _ []string) string {
+		return fmt.Sprintf("API key %+q", []string{srv.URL, "example", "netoauthtest"})
+	},
+	"password": func(srv *netoauthtest.Server, _ []string) string {
+		return fmt.Sprintf("password %+q", []string{srv.URL, srv.Username})
+	},
+	"refresh token": func(srv *netoauthtest.Server, env []string) string {
+		_, token, _ := strings.Cut(strings.Join(env, " "), "NETO_REFRESH_TOKEN=")
+		sum := fmt.Sprintf("%x", sha256.Sum256([]byte(token)))
+		return fmt.Sprintf("refresh token %+q", []string{srv.URL, sum})
+	},
+}
+
+// Runs share a token, and use the refresh token once it is due.
+func TestNetotoken_keepsTheSession(t *testing.T) {
+	for name, first := range map[string]requests{
+		"API key":       {APIKey: 1},
+		"password":      {Password: 1},
+		"refresh token": {Password: 1, Refresh: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv := newServer(t)
 			env := flows[name](t, srv)
-			dir := t.TempDir()
-			file := filepath.Join(dir, "cache")
+			file := newCache(t)
 
-			first := succeed(t, env, "-cache", file)
-			wantRequests(t, srv, tt.first)
-			stored, text := readCache(t, file)
-			wantNoSecret(t, "the cache", text, srv, env)
-			tt.owner.URL, tt.owner.RefreshTokenSHA256 = srv.URL, stored.RefreshTokenSHA256
-			if diff := cmp.Diff(tt.owner, stored.owner); diff != "" {
+			r := succeed(t, env, "-cache", file)
+			wantRequests(t, srv, first)
+			wantNoSecret(t, "the cache", readFile(t, file), srv, env)
+			stored := readCache(t, file)
+			if diff := cmp.Diff(owners[name](srv, env), stored.Owner); diff != "" {
 				t.Errorf("owner (-want +got):\n%s", diff)
 			}
-			before, err := os.Stat(file)
-			if err != nil {
-				t.Fatal(err)
+			if second := succeed(t, env, "-cache", file); second.stdout != r.stdout {
+				t.Error("the second run printed another token")
 			}
-			if mode := before.Mode(); mode != 0o600 && runtime.GOOS != "windows" {
-				t.Errorf("mode %v", mode)
-			}
+			wantRequests(t, srv, first)
 
-			if second := succeed(t, env, "-cache", file); second.stdout != first.stdout {
-				t.Errorf("the second run printed another token")
-			}
-			wantRequests(t, srv, tt.first)
-
-			// Let the token come to its end.
-			stored.Token.Expiry = time.Now().Add(time.Second)
-			data, err := json.Marshal(stored)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, data, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			setLeft(t, file, 40*time.Second) // of 5 min
 			third := succeed(t, env, "-cache", file)
-			if third.stdout == first.stdout {
-				t.Error("the ended token was printed")
-			}
 			wantAccepted(t, srv, "Bearer "+third.token())
-			want := tt.first
+			want := first
 			want.Refresh++
 			wantRequests(t, srv, want)
-			renewed, _ := readCache(t, file)
-			if renewed.Token.RefreshToken == stored.Token.RefreshToken || renewed.owner != stored.owner {
-				t.Errorf("the cache has no new refresh token, or another owner: %+v", renewed.owner)
+			renewed := readCache(t, file)
+			if third.stdout == r.stdout || renewed.Token.RefreshToken == stored.Token.RefreshToken {
+				t.Error("the token was not renewed")
 			}
-			after, err := os.Stat(file)
-			if err != nil {
-				t.Fatal(err)
+			if renewed.Owner != stored.Owner {
+				t.Errorf("the cache has another owner: %s", renewed.Owner)
 			}
-			if os.SameFile(before, after) {
-				t.Error("the file was written over, not replaced")
-			}
-			if diff := cmp.Diff([]string{"cache"}, ls(t, dir)); diff != "" {
-				t.Errorf("files (-want +got):\n%s", diff)
-			}
+			wantFiles(t, file, "cache", "cache.lock")
 		})
 	}
 }
 
-// No run leaves a renewal behind that spends the refresh token which the next run needs.
-func TestCacheKeepsRotatedTokens(t *testing.T) {
+// Spellings of a URL are one owner.
+func TestNetotoken_takesTheBaseURLForTheOwner(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	file := newCache(t)
+	for _, suffix := range []string{"", "/", "/api/v1", "/v1//"} {
+		succeed(t, append(passwordEnv(srv), "NETO_URL="+srv.URL+suffix), "-cache", file)
+	}
+	wantRequests(t, srv, requests{Password: 1})
+	if got, err := baseURL(""); got != netoauth.DefaultURL || err != nil {
+		t.Errorf("without a URL it is %q, %v", got, err)
+	}
+}
+
+// No run leaves a renewal behind that uses the refresh token which the next run needs.
+func TestNetotoken_keepsRotatedTokens(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t)
 	env := refreshEnv(t, srv)
-	file := filepath.Join(t.TempDir(), "cache")
-	lifetimes := []time.Duration{time.Second, 2 * time.Second, 10 * time.Second, 29 * time.Second, time.Minute}
+	file := newCache(t)
+	lifetimes := []time.Duration{1, 2, 10, 29, 60}
 	seen := make(map[string]bool)
 	for i := range 15 {
-		srv.SetLifetimes(lifetimes[i%len(lifetimes)], 0)
+		srv.SetLifetimes(lifetimes[i%len(lifetimes)]*time.Second, 0)
 		wantAccepted(t, srv, "Bearer "+succeed(t, env, "-cache", file).token())
-		e, _ := readCache(t, file)
-		seen[e.Token.RefreshToken] = true
+		seen[readCache(t, file).Token.RefreshToken] = true
 	}
 	if got := srv.Requests(netoauthtest.RefreshPath); got != len(seen) {
 		t.Errorf("%d refreshes left %d refresh tokens in the cache", got, len(seen))
 	}
 }
 
-func TestCacheFallsBackToLogIn(t *testing.T) {
+func TestNetotoken_fallsBackToTheLogIn(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t)
-	srv.SetLifetimes(time.Second, time.Hour)
-	file := filepath.Join(t.TempDir(), "cache")
+	file := newCache(t)
 	succeed(t, apiKeyEnv(srv), "-cache", file)
 	srv.RevokeRefreshTokens()
+	setLeft(t, file, 0)
 	succeed(t, apiKeyEnv(srv), "-cache", file)
 	wantRequests(t, srv, requests{APIKey: 2, Refresh: 1})
 }
 
-// A file of no use is replaced, with a warning that shows nothing of it.
-func TestCacheIgnored(t *testing.T) {
-	good := func(t *testing.T, srv *netoauthtest.Server) []byte {
-		data, err := json.Marshal(entry{
-			owner{Flow: "api key", URL: srv.URL, Account: "example", AppName: "netoauthtest"},
-			time.Now().Add(-time.Second),
-			&oauth2.Token{AccessToken: "planted-hidden", RefreshToken: "hidden", Expiry: time.Now().Add(time.Hour)},
+// start runs the command several times at once.
+func start(t *testing.T, n int, env []string, args ...string) (finish func() []result) {
+	t.Helper()
+	results := make([]result, n)
+	var all sync.WaitGroup
+	for i := range results {
+		cmd := newCommand(env, args...)
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			cmd.Wait()
+			results[i] = result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 		})
+	}
+	return func() []result { all.Wait(); return results }
+}
+
+// Runs at the same time, and a Go program with the same file, make one exchange between them.
+func TestNetotoken_sharesOneRefresh(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	env := refreshEnv(t, srv)
+	file := newCache(t)
+	srv.Delay(50 * time.Millisecond)
+	finish := start(t, 6, env, "-cache", file)
+	program := &netoauth.Refresh{URL: srv.URL}
+	program.Store = &tokenfile.File{Path: file, Owner: owners["refresh token"](srv, env)}
+	_, token, _ := strings.Cut(env[1], "=")
+	program.RefreshToken = netoauth.Secret(token)
+	got, err := program.TokenSource(t.Context()).Token()
+	if err != nil {
+		t.Error(err)
+		got = new(oauth2.Token)
+	}
+	for _, r := range finish() {
+		wantResult(t, result{0, got.AccessToken + "\n", ""}, r)
+	}
+	wantRequests(t, srv, requests{Password: 1, Refresh: 1})
+}
+
+// A refresh token used twice would end the session.
+func TestNetotoken_keepsTheSessionOfManyRuns(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	env := refreshEnv(t, srv)
+	file := newCache(t)
+	srv.SetLifetimes(time.Second, 0)
+	for range 5 {
+		for _, r := range start(t, 4, env, "-cache", file)() {
+			if r.status != 0 || r.stderr != "" {
+				t.Errorf("status %d, stderr %q", r.status, r.stderr)
+			}
+		}
+		setLeft(t, file, 0)
+	}
+}
+
+// wantUnusable checks what runs do with a cache that they cannot use: print a token of an API key, and
+// leave a refresh token unused.
+func wantUnusable(t *testing.T, srv *netoauthtest.Server, file string, refresh []string, says ...string) {
+	t.Helper()
+	before := count(srv)
+	r := netotoken(t, apiKeyEnv(srv), "-cache", file)
+	if r.status != 1 {
+		t.Errorf("API key: status %d", r.status)
+	}
+	wantOneLine(t, r, append(says, "a token was printed, but the cache cannot be used: ")...)
+	wantAccepted(t, srv, "Bearer "+r.token())
+	before.APIKey++
+	wantRequests(t, srv, before) // no refresh token of somebody else's was sent
+
+	r2 := netotoken(t, refresh, "-cache", file)
+	if r2.status != 1 || r2.stdout != "" {
+		t.Errorf("refresh token: status %d, stdout %q", r2.status, r2.stdout)
+	}
+	wantOneLine(t, r2, append(says, "the cache cannot be used, so the refresh token was left unused: ")...)
+	wantRequests(t, srv, before)
+	if r3 := netotoken(t, refresh); r3.status != 0 {
+		t.Errorf("the refresh token was used up: %q", r3.stderr)
+	}
+	for _, word := range []string{"hidden", "Owner", "Store", "tokenfile"} {
+		if strings.Contains(r.stderr+r2.stderr, word) {
+			t.Errorf("stderr has %q: %q, %q", word, r.stderr, r2.stderr)
+		}
+	}
+}
+
+func TestNetotoken_leavesABadCacheAsItIs(t *testing.T) {
+	good := func(owner string) string {
+		data, err := json.Marshal(content{owner, &oauth2.Token{
+			AccessToken: "planted-hidden", RefreshToken: "hidden", Expiry: time.Now().Add(time.Hour),
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return data
+		return string(data)
 	}
-	replace := func(from, to string) func([]byte) []byte {
-		return func(data []byte) []byte {
-			if !strings.Contains(string(data), from) {
-				t.Errorf("no %s in %s", from, data)
-			}
-			return []byte(strings.Replace(string(data), from, to, 1))
-		}
-	}
-	for name, tt := range map[string]struct {
-		change func([]byte) []byte
-		mode   os.FileMode
-		says   string
-	}{
-		"empty":           {func([]byte) []byte { return nil }, 0o600, "not a cache"},
-		"not JSON":        {func([]byte) []byte { return []byte("hidden\nhidden") }, 0o600, "not a cache"},
-		"null":            {func([]byte) []byte { return []byte("null") }, 0o600, "not a cache"},
-		"an array":        {func([]byte) []byte { return []byte(`["hidden"]`) }, 0o600, "not a cache"},
-		"no token":        {func([]byte) []byte { return []byte(`{"flow":"hidden"}`) }, 0o600, "not a cache"},
-		"cut off":         {func(data []byte) []byte { return data[:len(data)/2] }, 0o600, "not a cache"},
-		"something after": {func(data []byte) []byte { return append(data, "hidden"...) }, 0o600, "not a cache"},
-		"a bad time":      {replace(`"issued":"`, `"issued":"hidden`), 0o600, "not a cache"},
-		"a second header": {replace(`planted-hidden`, `planted\r\nX-Header: hidden`), 0o600, "not a cache"},
-		"huge":            {func(data []byte) []byte { return append(data, make([]byte, maxCache)...) }, 0o600, "not a cache"},
-		"another flow":    {replace(`"api key"`, `"password"`), 0o600, "other credentials"},
-		"another host":    {replace(`http://`, `https://`), 0o600, "other credentials"},
-		"another account": {replace(`"example"`, `"hidden"`), 0o600, "another account"},
-		"another app":     {replace(`"netoauthtest"`, `"hidden"`), 0o600, "other credentials"},
-		"another user":    {replace(`"flow"`, `"username":"hidden","flow"`), 0o600, "other credentials"},
-		"group can read":  {replace(``, ``), 0o640, "chmod 600"},
-		"others can read": {replace(``, ``), 0o604, "chmod 600"},
-		"others write":    {replace(``, ``), 0o602, "chmod 600"},
+	for name, data := range map[string]string{
+		"empty":           "",
+		"not JSON":        "hidden\nhidden",
+		"null":            "null",
+		"an array":        `["hidden"]`,
+		"no token":        `{"owner":"hidden"}`,
+		"cut off":         good("")[:40],
+		"something after": good("") + "hidden",
+		"a private key":   "-----BEGIN OPENSSH PRIVATE KEY-----\nhidden\n",
+		"huge":            strings.Repeat(" ", 1<<20) + good(""),
+		"another owner":   good("hidden"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv := newServer(t)
-			dir := t.TempDir()
-			file := filepath.Join(dir, "cache")
-			if err := os.WriteFile(file, tt.change(good(t, srv)), tt.mode); err != nil {
-				t.Fatal(err)
+			refresh := refreshEnv(t, srv)
+			file := newCache(t)
+			writeFile(t, file, data)
+			wantUnusable(t, srv, file, refresh, strconv.Quote(file), "delete it or choose another -cache")
+			if readFile(t, file) != data {
+				t.Error("the file has changed")
 			}
-			if err := os.Chmod(file, tt.mode); err != nil { // whatever the umask
-				t.Fatal(err)
-			}
-			r := netotoken(t, apiKeyEnv(srv), "-cache", file)
-			if r.status != 0 {
-				t.Fatalf("status %d, stderr %q", r.status, r.stderr)
-			}
-			wantOneLine(t, r, "warning: ignoring the cache", file, tt.says, "replaces it")
-			if strings.Contains(r.stderr, "hidden") {
-				t.Errorf("the warning shows what is in the file: %q", r.stderr)
-			}
-			wantAccepted(t, srv, "Bearer "+r.token())
-			wantRequests(t, srv, requests{APIKey: 1}) // no refresh token of somebody else's was sent
-			if _, text := readCache(t, file); strings.Contains(text, "hidden") {
-				t.Errorf("the cache keeps what was there: %s", text)
-			}
-			if again := succeed(t, apiKeyEnv(srv), "-cache", file); again.stdout != r.stdout {
-				t.Error("the replaced cache is of no use")
-			}
-			if diff := cmp.Diff([]string{"cache"}, ls(t, dir)); diff != "" {
-				t.Errorf("files (-want +got):\n%s", diff)
-			}
+			wantFiles(t, file, "cache")
 		})
 	}
 }
 
-// One file for several owners gives each a token of its own.
-func TestCacheOwners(t *testing.T) {
-	t.Parallel()
+func TestNetotoken_refusesAnotherOwnersCache(t *testing.T) {
 	srv, other := newServer(t), newServer(t)
-	file := filepath.Join(t.TempDir(), "cache")
+	key, err := netoauth.ParseAPIKey(srv.Netosecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := *key
+	app.AppName = "another"
+	refresh := refreshEnv(t, srv)
+	file := newCache(t)
 	succeed(t, apiKeyEnv(srv), "-cache", file)
-	mine, _ := readCache(t, file)
-
-	r := netotoken(t, apiKeyEnv(srv), "-cache", file, "-account", "branch")
-	wantOneLine(t, r, "another account")
-	if got := shortname(t, r.token()); got != "branch" {
-		t.Errorf("a token for %q", got)
-	}
-	wantRequests(t, srv, requests{APIKey: 2})
-	if _, text := readCache(t, file); strings.Contains(text, mine.Token.RefreshToken) || strings.Contains(text, mine.Token.AccessToken) {
-		t.Error("the cache of one account holds a token of another")
-	}
-	branch := succeed(t, apiKeyEnv(srv), "-cache", file, "-account", "branch")
-	if branch.stdout != r.stdout {
-		t.Error("the account's own cache was not used")
-	}
-
-	wantOneLine(t, netotoken(t, apiKeyEnv(other), "-cache", file), "other credentials")
-	wantRequests(t, other, requests{APIKey: 1})
-	refresh := refreshEnv(t, other)
-	wantOneLine(t, netotoken(t, refresh, "-cache", file), "other credentials")
-	wantOneLine(t, netotoken(t, refreshEnv(t, other), "-cache", file), "other credentials")
-	wantRequests(t, other, requests{APIKey: 1, Password: 2, Refresh: 2})
-	wantRequests(t, srv, requests{APIKey: 2})
-}
-
-// Where the cache cannot be written, the token is printed all the same.
-func TestCacheUnwritable(t *testing.T) {
-	dir := t.TempDir()
-	full := filepath.Join(dir, "directory")
-	if err := os.Mkdir(full, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(full, "file"), []byte("content"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, file := range map[string]string{
-		"missing directory": filepath.Join(dir, "missing", "cache"),
-		"below a file":      filepath.Join(full, "file", "cache"),
-		"a directory":       full,
+	before := readFile(t, file)
+	for name, tt := range map[string]struct {
+		env  []string
+		args []string
+	}{
+		"another account": {apiKeyEnv(srv), []string{"-account", "branch"}},
+		"another host":    {apiKeyEnv(other), nil},
+		"another flow":    {passwordEnv(srv), nil},
+		"refresh token":   {refresh, nil},
+		"another app":     {[]string{"NETOSECRET=" + app.Netosecret()}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			srv := newServer(t)
-			r := netotoken(t, apiKeyEnv(srv), "-cache", file)
-			if r.status != 1 {
-				t.Errorf("status %d", r.status)
+			r := netotoken(t, tt.env, append(tt.args, "-cache", file)...)
+			if r.status != 1 || strings.Contains(before, r.token()) != (r.token() == "") {
+				t.Errorf("status %d, and the token printed is %q", r.status, r.token())
 			}
-			wantAccepted(t, srv, "Bearer "+r.token())
-			if !strings.Contains(r.stderr, "could not be written") {
-				t.Errorf("stderr %q", r.stderr)
+			if name == "another app" { // which the API does not know
+				wantOneLine(t, r, "401")
+			} else {
+				wantOneLine(t, r, strconv.Quote(file), "a token for these credentials",
+					"delete it or choose another -cache")
 			}
-
-			refresh := refreshEnv(t, srv)
-			r = netotoken(t, refresh, "-cache", file)
-			if r.status != 1 || r.stdout != "" || !strings.Contains(r.stderr, "left unused") {
-				t.Errorf("with a refresh token: status %d, stdout %q, stderr %q", r.status, r.stdout, r.stderr)
-			}
-			if r = netotoken(t, refresh); r.status != 0 { // so it is
-				t.Errorf("the refresh token was used up: status %d, stderr %q", r.status, r.stderr)
-			}
-			if diff := cmp.Diff([]string{"directory"}, ls(t, dir)); diff != "" {
-				t.Errorf("files (-want +got):\n%s", diff)
+			if readFile(t, file) != before {
+				t.Error("the file has changed")
 			}
 		})
 	}
-	if content, err := os.ReadFile(filepath.Join(full, "file")); err != nil || string(content) != "content" {
-		t.Errorf("what was there is %q, %v", content, err)
+}
+
+func TestNetotoken_needsAFolderForTheCache(t *testing.T) {
+	srv := newServer(t)
+	file := newCache(t)
+	writeFile(t, file, "content")
+	for name, bad := range map[string]string{
+		"missing folder": filepath.Join(filepath.Dir(file), "missing", "cache"),
+		"below a file":   filepath.Join(file, "cache"),
+		"a folder":       filepath.Dir(file),
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantUnusable(t, srv, bad, refreshEnv(t, srv), strconv.Quote(bad)[:len(strconv.Quote(bad))-1])
+		})
+	}
+	wantFiles(t, file, "cache")
+	if got := readFile(t, file); got != "content" {
+		t.Errorf("what was there is %q", got)
 	}
 }
 
-func TestAlive(t *testing.T) {
-	now := time.Now()
-	at := func(d time.Duration) time.Time { return now.Add(d) }
-	for name, tt := range map[string]struct {
-		e    *entry
-		want bool
-	}{
-		"no entry":       {nil, false},
-		"no token":       {&entry{Issued: now, Token: &oauth2.Token{Expiry: at(time.Hour)}}, false},
-		"no expiry":      {&entry{Issued: now, Token: &oauth2.Token{AccessToken: "a"}}, false},
-		"new":            {&entry{Issued: at(-time.Second), Token: &oauth2.Token{AccessToken: "a", Expiry: at(time.Hour)}}, true},
-		"half":           {&entry{Issued: at(-time.Hour), Token: &oauth2.Token{AccessToken: "a", Expiry: at(time.Hour)}}, true},
-		"last minutes":   {&entry{Issued: at(-time.Hour), Token: &oauth2.Token{AccessToken: "a", Expiry: at(9 * time.Minute)}}, false},
-		"last seconds":   {&entry{Issued: at(-10 * time.Second), Token: &oauth2.Token{AccessToken: "a", Expiry: at(25 * time.Second)}}, false},
-		"ended":          {&entry{Issued: at(-time.Hour), Token: &oauth2.Token{AccessToken: "a", Expiry: at(-time.Second)}}, false},
-		"in the future":  {&entry{Issued: at(time.Hour), Token: &oauth2.Token{AccessToken: "a", Expiry: at(2 * time.Hour)}}, false},
-		"never was good": {&entry{Issued: now, Token: &oauth2.Token{AccessToken: "a", Expiry: at(-time.Hour)}}, false},
-	} {
-		if got := tt.e.alive(); got != tt.want {
-			t.Errorf("%s: alive is %v", name, got)
-		}
+// A write that fails after the exchange is told, and the token printed.
+func TestNetotoken_saysThatTheTokenIsNotInTheCache(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	answer := `{"access_token":"a","expires_in":300,"refresh_token":"\ufffd"}`
+	srv.Fail(1, netoauthtest.Answer(200, "application/json", answer))
+	file := newCache(t)
+	r := netotoken(t, apiKeyEnv(srv), "-cache", file)
+	if r.status != 1 || r.token() != "a" {
+		t.Errorf("status %d, stdout %q", r.status, r.stdout)
 	}
-}
-
-func TestBaseURL(t *testing.T) {
-	var got []string
-	for _, s := range []string{
-		"", "https://API.netography.com/", "HTTPS://api.netography.com/api/v1", "https://api.netography.com/v1//",
-		"https://example.com/Proxy/api/v1/", "https://example.com/v1/v1", "://",
-	} {
-		got = append(got, baseURL(s))
-	}
-	want := []string{
-		"https://api.netography.com", "https://api.netography.com", "https://api.netography.com", "https://api.netography.com",
-		"https://example.com/Proxy", "https://example.com/v1", "://",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("base URLs (-want +got):\n%s", diff)
-	}
+	wantOneLine(t, r, "but the cache cannot be used: the new token is not in "+strconv.Quote(file))
+	wantFiles(t, file, "cache.lock")
 }

@@ -32,10 +32,13 @@ func runDemo(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	password := &netoauth.Password{URL: srv.URL, Username: srv.Username, Password: netoauth.Secret(srv.Password)}
+	password := &netoauth.Password{
+		URL: srv.URL, Username: srv.Username, Password: netoauth.Secret(srv.Password),
+	}
 	refresh := &netoauth.Refresh{URL: srv.URL}
 
-	fmt.Fprintf(w, "Three ways to an access token, and %d API calls with each, on a server inside this process:\n\n", demoCalls)
+	fmt.Fprintf(w, "Three ways to an access token, and %d API calls with each, "+
+		"on a server inside this process:\n\n", demoCalls)
 	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "FLOW\tTOKEN ENDPOINT\tAPI CALLS\tSTATUS\tTOKEN LIFETIME\tEXCHANGES")
 	var token *oauth2.Token // the newest
@@ -65,7 +68,8 @@ func runDemo(ctx context.Context, w io.Writer) error {
 			flow.name, flow.endpoint, demoCalls, demoPath, status, lifetime, srv.Requests("")-before)
 	}
 	table.Flush()
-	_, err = fmt.Fprintln(w, "\nNext: set NETOSECRET, or NETO_USERNAME and NETO_PASSWORD, or NETO_REFRESH_TOKEN, and run netotoken to print a token of yours.")
+	_, err = fmt.Fprintln(w, "\nNext: set NETOSECRET, or NETO_USERNAME and NETO_PASSWORD, or NETO_REFRESH_TOKEN, "+
+		"and run netotoken to print a token of yours.")
 	return errors.Join(failed, err)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -80,6 +81,13 @@ func netotoken(t *testing.T, env []string, args ...string) result {
 	return finish(t, newCommand(env, args...))
 }
 
+func wantResult(t *testing.T, want, got result) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {
+		t.Errorf("result (-want +got):\n%s", diff)
+	}
+}
+
 // succeed is netotoken for a run that must exit with 0 and without a word.
 func succeed(t *testing.T, env []string, args ...string) result {
 	t.Helper()
@@ -124,7 +132,11 @@ var flows = map[string]func(*testing.T, *netoauthtest.Server) []string{
 type requests struct{ APIKey, Password, Refresh int }
 
 func count(srv *netoauthtest.Server) requests {
-	return requests{srv.Requests(netoauthtest.APIKeyPath), srv.Requests(netoauthtest.PasswordPath), srv.Requests(netoauthtest.RefreshPath)}
+	return requests{
+		srv.Requests(netoauthtest.APIKeyPath),
+		srv.Requests(netoauthtest.PasswordPath),
+		srv.Requests(netoauthtest.RefreshPath),
+	}
 }
 
 func wantRequests(t *testing.T, srv *netoauthtest.Server, want requests) {
@@ -161,7 +173,8 @@ func wantNoSecret(t *testing.T, what, text string, srv *netoauthtest.Server, env
 	}
 	secrets := []string{srv.Netosecret, srv.Password, string(key.SharedSecret), string(key.AppKey)}
 	for _, v := range env {
-		if name, value, _ := strings.Cut(v, "="); name == "NETO_REFRESH_TOKEN" || name == "NETO_PASSWORD" || name == "NETOSECRET" {
+		switch name, value, _ := strings.Cut(v, "="); name {
+		case "NETO_REFRESH_TOKEN", "NETO_PASSWORD", "NETOSECRET":
 			secrets = append(secrets, value)
 		}
 	}
@@ -185,7 +198,8 @@ func wantOneLine(t *testing.T, r result, words ...string) {
 	}
 }
 
-func shortname(t *testing.T, token string) string {
+// claims returns those of a JWT.
+func claims(t *testing.T, token string) (c struct{ Shortname, AppName string }) {
 	t.Helper()
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -195,14 +209,13 @@ func shortname(t *testing.T, token string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var claims struct{ Shortname string }
-	if err := json.Unmarshal(payload, &claims); err != nil {
+	if err := json.Unmarshal(payload, &c); err != nil {
 		t.Fatal(err)
 	}
-	return claims.Shortname
+	return c
 }
 
-func TestFlowsAndFormats(t *testing.T) {
+func TestNetotoken_printsEachFormat(t *testing.T) {
 	for name, env := range flows {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -222,7 +235,8 @@ func TestFlowsAndFormats(t *testing.T) {
 			}
 			wantAccepted(t, srv, "Bearer "+token)
 
-			header, ok := strings.CutPrefix(strings.TrimSuffix(run("-format", "header"), "\n"), "Authorization: Bearer ")
+			line := strings.TrimSuffix(run("-format", "header"), "\n")
+			header, ok := strings.CutPrefix(line, "Authorization: Bearer ")
 			if !ok {
 				t.Errorf("not a header: %q", header)
 			}
@@ -242,14 +256,17 @@ func TestFlowsAndFormats(t *testing.T) {
 				t.Fatalf("%v in %s", err, text)
 			}
 			wantAccepted(t, srv, "Bearer "+got.AccessToken)
-			if got.TokenType != "Bearer" || got.ExpiresIn < 1 || got.ExpiresIn > 300 || got.Expiry.Before(before) {
-				t.Errorf("wrong type or expiry: %+v", got)
+			if got.TokenType != "Bearer" {
+				t.Errorf("wrong type: %+v", got)
+			}
+			if got.ExpiresIn < 1 || got.ExpiresIn > 300 || got.Expiry.Before(before) {
+				t.Errorf("wrong expiry: %+v", got)
 			}
 		})
 	}
 }
 
-func TestOrder(t *testing.T) {
+func TestNetotoken_takesTheFirstCredentials(t *testing.T) {
 	srv := newServer(t)
 	all := append(append(refreshEnv(t, srv), passwordEnv(srv)...), apiKeyEnv(srv)...)
 	before := count(srv)
@@ -265,22 +282,52 @@ func TestOrder(t *testing.T) {
 	wantOneLine(t, r, "warning", "NETO_REFRESH_TOKEN", "-cache")
 }
 
-func TestAccount(t *testing.T) {
+func TestNetotoken_signsInToTheAccount(t *testing.T) {
 	srv := newServer(t)
 	key, err := netoauth.ParseAPIKey(srv.Netosecret)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := []string{
-		shortname(t, succeed(t, apiKeyEnv(srv)).token()),
-		shortname(t, succeed(t, apiKeyEnv(srv), "-account", "branch").token()),
+		claims(t, succeed(t, apiKeyEnv(srv)).token()).Shortname,
+		claims(t, succeed(t, apiKeyEnv(srv), "-account", "branch").token()).Shortname,
 	}
 	if diff := cmp.Diff([]string{key.Shortname, "branch"}, got); diff != "" {
 		t.Errorf("shortname (-want +got):\n%s", diff)
 	}
 }
 
-func TestPasswordStdin(t *testing.T) {
+// The request token needs no network, and the API takes it.
+func TestNetotoken_printsTheRequestToken(t *testing.T) {
+	srv := newServer(t)
+	r := succeed(t, apiKeyEnv(srv), "-format=jwt", "-account", "branch")
+	wantRequests(t, srv, requests{})
+	wantNoSecret(t, "the claims' shared secret", r.stdout, srv, nil)
+	got := claims(t, r.token())
+	if got.Shortname != "branch" || got.AppName != "netoauthtest" || strings.Count(r.stdout, "\n") != 1 {
+		t.Errorf("claims %+v in %q", got, r.stdout)
+	}
+	body := strings.NewReader(`{"jwt":"` + r.token() + `"}`)
+	req, err := http.NewRequest("POST", srv.URL+netoauthtest.APIKeyPath, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	resp, err := srv.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("the API answered the request token with %s", resp.Status)
+	}
+	if again := succeed(t, apiKeyEnv(srv), "-format=jwt", "-account", "branch"); again.stdout == r.stdout {
+		t.Error("the same request token twice, which is good for one use")
+	}
+}
+
+func TestNetotoken_readsThePasswordFromStdin(t *testing.T) {
 	srv := newServer(t)
 	env := []string{"NETO_URL=" + srv.URL, "NETO_USERNAME=" + srv.Username, "NETO_PASSWORD=not this one"}
 	for _, end := range []string{"", "\n", "\r\n", "\nanother line\n"} {
@@ -292,37 +339,59 @@ func TestPasswordStdin(t *testing.T) {
 	}
 }
 
-func TestUsage(t *testing.T) {
+func TestNetotoken_canBeInterruptedAtThePassword(t *testing.T) {
+	stdin, never := io.Pipe()
+	defer never.Close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	var stdout, stderr bytes.Buffer
+	getenv := func(name string) string { return map[string]string{"NETO_USERNAME": "ann"}[name] }
+	c := &command{getenv: getenv, stdin: stdin, stdout: &stdout, stderr: &stderr}
+	status := c.run(ctx, []string{"-password-stdin"})
+	wantResult(t, result{130, "", "netotoken: interrupted\n"}, result{status, stdout.String(), stderr.String()})
+}
+
+func TestNetotoken_refusesWrongUsage(t *testing.T) {
 	srv := newServer(t)
 	key, password := apiKeyEnv(srv), passwordEnv(srv)
 	refresh := refreshEnv(t, srv)
 	before := count(srv)
+	all := []string{"NETOSECRET", "NETO_USERNAME", "NETO_PASSWORD", "NETO_REFRESH_TOKEN"}
 	for name, tt := range map[string]struct {
 		env  []string
 		args []string
 		says []string
 	}{
-		"no credentials":            {nil, nil, []string{"NETOSECRET", "NETO_USERNAME", "NETO_PASSWORD", "NETO_REFRESH_TOKEN"}},
-		"empty variables":           {[]string{"NETOSECRET=", "NETO_USERNAME=", "NETO_REFRESH_TOKEN="}, nil, []string{"NETOSECRET"}},
-		"no user name":              {[]string{"NETO_PASSWORD=x"}, nil, []string{"NETO_USERNAME"}},
-		"no password":               {append(refresh, "NETO_USERNAME=ann"), nil, []string{"NETO_PASSWORD", "-password-stdin"}},
-		"stdin, no user name":       {refresh, []string{"-password-stdin"}, []string{"NETO_USERNAME"}},
-		"stdin, empty":              {password, []string{"-password-stdin"}, []string{"standard input"}},
-		"stdin, API key":            {key, []string{"-password-stdin"}, []string{"NETOSECRET"}},
-		"NETOSECRET broken":         {append(password, "NETOSECRET=%%%%hidden%%%%"), nil, []string{"NETOSECRET", "base64"}},
-		"NETOSECRET, fields":        {append(password, "NETOSECRET=e30"), nil, []string{"NETOSECRET", "sharedsecret"}},
-		"account, password":         {password, []string{"-account", "branch"}, []string{"-account", "NETOSECRET"}},
-		"account, refresh":          {refresh, []string{"-account", "branch"}, []string{"-account", "NETOSECRET"}},
-		"account empty":             {key, []string{"-account", ""}, []string{"-account"}},
-		"cache empty":               {key, []string{"-cache="}, []string{"-cache"}},
-		"URL over http":             {append(password, "NETO_URL=http://api.example.com"), nil, []string{"NETO_URL", "https"}},
-		"format":                    {key, []string{"-format", "yaml"}, []string{"-format", "token", "header", "json"}},
-		"timeout":                   {key, []string{"-timeout", "-1s"}, []string{"-timeout"}},
-		"timeout, no duration":      {key, []string{"-timeout", "soon"}, []string{"-timeout"}},
-		"unknown flag":              {key, []string{"-password=hidden"}, []string{"-password"}},
-		"argument":                  {key, []string{"hidden"}, []string{"arguments"}},
-		"demo with something else":  {key, []string{"-demo", "-format", "json"}, []string{"-demo", "-format"}},
-		"demo with something empty": {key, []string{"-demo", "-cache="}, []string{"-demo", "-cache"}},
+		"no credentials":    {nil, nil, all},
+		"empty variables":   {[]string{"NETOSECRET=", "NETO_USERNAME="}, nil, all},
+		"no user name":      {[]string{"NETO_PASSWORD=x"}, nil, []string{"set NETO_USERNAME"}},
+		"no password":       {append(refresh, "NETO_USERNAME=ann"), nil, []string{"-password-stdin"}},
+		"NETOSECRET broken": {[]string{"NETOSECRET=%%hidden%%"}, nil, []string{"NETOSECRET", "base64"}},
+		"NETOSECRET, part":  {[]string{"NETOSECRET=e30"}, nil, []string{"NETOSECRET", "sharedsecret"}},
+		"URL over http":     {append(refresh, "NETO_URL=http://example.com"), nil, []string{"NETO_URL: URL must"}},
+		"URL not UTF-8":     {append(refresh, "NETO_URL=api\xff"), nil, []string{"NETO_URL: it has a char"}},
+
+		"stdin, no user name": {refresh, []string{"-password-stdin"}, []string{"NETO_USERNAME"}},
+		"stdin, empty":        {password, []string{"-password-stdin"}, []string{"standard input"}},
+		"stdin, API key":      {key, []string{"-password-stdin"}, []string{"NETOSECRET"}},
+		"account, password":   {password, []string{"-account", "branch"}, []string{"-account", "NETOSECRET"}},
+		"account, refresh":    {refresh, []string{"-account", "branch"}, []string{"-account", "NETOSECRET"}},
+		"account empty":       {key, []string{"-account", ""}, []string{"-account"}},
+		"cache empty":         {key, []string{"-cache="}, []string{"-cache"}},
+		"format":              {key, []string{"-format=x"}, []string{"-format is token, header, json or jwt"}},
+		"jwt, password":       {password, []string{"-format=jwt"}, []string{"-format jwt", "set NETOSECRET"}},
+		"jwt, refresh":        {refresh, []string{"-format=jwt"}, []string{"-format jwt", "set NETOSECRET"}},
+		"jwt, nothing":        {nil, []string{"-format=jwt"}, []string{"-format jwt", "set NETOSECRET"}},
+		"jwt, cache":          {key, []string{"-format=jwt", "-cache=c"}, []string{"-format jwt", "-cache"}},
+		"jwt, demo":           {key, []string{"-format=jwt", "-demo"}, []string{"-format", "-demo"}},
+		"demo, format":        {key, []string{"-demo", "-format", "json"}, []string{"-demo", "-format"}},
+		"demo, empty":         {key, []string{"-demo", "-cache="}, []string{"-demo", "-cache"}},
+		"timeout negative":    {key, []string{"-timeout", "-1s"}, []string{"-timeout", "positive"}},
+		"timeout, number":     {key, []string{"-timeout", "5"}, []string{"-timeout: write 5s"}},
+		"timeout, fraction":   {key, []string{"-timeout=1.5"}, []string{"-timeout: write 1.5s"}},
+		"timeout, word":       {key, []string{"-timeout", "soon"}, []string{"-timeout", "such as 5s"}},
+		"unknown flag":        {key, []string{"-password=hidden"}, []string{"-password"}},
+		"argument":            {key, []string{"hidden"}, []string{"arguments"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -340,11 +409,12 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func TestHelp(t *testing.T) {
+func TestNetotoken_explainsItself(t *testing.T) {
 	r := succeed(t, nil, "-h")
 	for _, word := range []string{
 		"NETOSECRET", "NETO_USERNAME", "NETO_PASSWORD", "NETO_REFRESH_TOKEN", "NETO_URL",
-		"-account", "-format", "-cache", "-password-stdin", "-timeout", "-demo", "Exit status", "Examples",
+		"-account", "-format", "-cache", "-password-stdin", "-timeout", "-demo", "jwt", "Examples",
+		"15 %", "5s", "10s", "FILE.lock", "Exit status", "130",
 	} {
 		if !strings.Contains(r.stdout, word) {
 			t.Errorf("-h does not mention %s", word)
@@ -352,7 +422,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-func TestFailure(t *testing.T) {
+func TestNetotoken_saysWhyThereIsNoToken(t *testing.T) {
 	srv, other := newServer(t), newServer(t)
 	key, err := netoauth.ParseAPIKey(srv.Netosecret)
 	if err != nil {
@@ -360,6 +430,8 @@ func TestFailure(t *testing.T) {
 	}
 	wrong := *key
 	wrong.SharedSecret = "another secret"
+	badPassword := append(passwordEnv(srv), "NETO_PASSWORD=not-this-one")
+	cached := []string{"-cache", newCache(t)}
 	gone := netoauthtest.NewServer()
 	gone.Close()
 	for name, tt := range map[string]struct {
@@ -368,9 +440,9 @@ func TestFailure(t *testing.T) {
 		says string
 	}{
 		"API key refused":       {[]string{"NETOSECRET=" + wrong.Netosecret()}, nil, "401"},
-		"password refused":      {append(passwordEnv(srv), "NETO_PASSWORD=not-this-one"), nil, "401"},
+		"password refused":      {badPassword, nil, "401"},
 		"refresh token refused": {append(refreshEnv(t, other), "NETO_URL="+srv.URL), nil, "400"},
-		"refused, with a cache": {append(passwordEnv(srv), "NETO_PASSWORD=not-this-one"), []string{"-cache", filepath.Join(t.TempDir(), "cache")}, "401"},
+		"refused, with a cache": {badPassword, cached, "401"},
 		"no connection":         {apiKeyEnv(gone), nil, "no answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -381,11 +453,14 @@ func TestFailure(t *testing.T) {
 			}
 			wantOneLine(t, r, tt.says)
 			wantNoSecret(t, "stderr", r.stderr, srv, tt.env)
+			if strings.Contains(r.stderr, "next try") {
+				t.Errorf("stderr promises another try: %q", r.stderr)
+			}
 		})
 	}
 }
 
-func TestTimeout(t *testing.T) {
+func TestNetotoken_givesUpAfterTheTimeout(t *testing.T) {
 	srv := newServer(t)
 	srv.Fail(-1, netoauthtest.Hang())
 	r := netotoken(t, apiKeyEnv(srv), "-timeout", "50ms")
@@ -395,9 +470,9 @@ func TestTimeout(t *testing.T) {
 	wantOneLine(t, r, "within 50ms", "-timeout")
 }
 
-func TestDemo(t *testing.T) {
+func TestNetotoken_demo(t *testing.T) {
 	// Credentials in the environment, here broken ones, play no part.
-	r := succeed(t, []string{"NETOSECRET=broken", "NETO_USERNAME=ann", "NETO_URL=http://api.example.com"}, "-demo")
+	r := succeed(t, []string{"NETOSECRET=broken", "NETO_USERNAME=ann", "NETO_URL=http://example.com"}, "-demo")
 	type row struct{ flow, endpoint, status, lifetime, exchanges string }
 	var got []row
 	for line := range strings.Lines(r.stdout) {
@@ -436,7 +511,7 @@ type broken struct{}
 
 func (broken) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
-func TestOutputFails(t *testing.T) {
+func TestNetotoken_failsWhereItCannotPrint(t *testing.T) {
 	srv := newServer(t)
 	getenv := func(name string) string {
 		if name == "NETOSECRET" {
@@ -444,10 +519,13 @@ func TestOutputFails(t *testing.T) {
 		}
 		return ""
 	}
-	for _, args := range [][]string{{}, {"-format=header"}, {"-format=json"}, {"-demo"}} {
+	for _, arg := range []string{
+		"-format=token", "-format=header", "-format=json", "-format=jwt", "-demo", "-h", "-cache=" + newCache(t),
+	} {
 		var stderr bytes.Buffer
-		if status := run(t.Context(), args, getenv, nil, broken{}, &stderr); status != 1 || stderr.Len() == 0 {
-			t.Errorf("run(%q): status %d, stderr %q", args, status, &stderr)
+		c := &command{getenv: getenv, stdout: broken{}, stderr: &stderr}
+		if status := c.run(t.Context(), []string{arg}); status != 1 || stderr.Len() == 0 {
+			t.Errorf("netotoken %s: status %d, stderr %q", arg, status, &stderr)
 		}
 	}
 }

@@ -3,22 +3,20 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // A run shows no secret to ps, and ends when it is interrupted.
-func TestRunning(t *testing.T) {
+func TestNetotoken_showsNoSecretAndCanBeInterrupted(t *testing.T) {
 	t.Parallel()
 	for name, env := range flows {
 		t.Run(name, func(t *testing.T) {
@@ -48,19 +46,17 @@ func TestRunning(t *testing.T) {
 			}
 			cmd.Wait()
 			r := result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
-			if diff := cmp.Diff(result{1, "", "netotoken: interrupted\n"}, r, cmp.AllowUnexported(result{})); diff != "" {
-				t.Errorf("result (-want +got):\n%s", diff)
-			}
+			wantResult(t, result{130, "", "netotoken: interrupted\n"}, r)
 		})
 	}
 }
 
 // An interrupt does not cost the refresh token that is on its way.
-func TestInterruptedRotation(t *testing.T) {
+func TestNetotoken_losesNoSessionWhenInterrupted(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t)
 	env := refreshEnv(t, srv)
-	file := filepath.Join(t.TempDir(), "cache")
+	file := newCache(t)
 	arrived, interrupted := make(chan bool), make(chan bool)
 	srv.Fail(1, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		arrived <- true
@@ -68,6 +64,10 @@ func TestInterruptedRotation(t *testing.T) {
 		srv.ServeHTTP(w, r)
 	}))
 	cmd := newCommand(env, "-cache", file)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,164 +75,118 @@ func TestInterruptedRotation(t *testing.T) {
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(50 * time.Millisecond) // for the signal to be there first; were it late, there would be less to test
+	line, err := bufio.NewReader(stderr).ReadString('\n')
+	if err != nil || !strings.Contains(line, "waiting for the token that is on its way to the cache") {
+		t.Errorf("stderr %q, %v", line, err)
+	}
 	close(interrupted)
 	cmd.Wait()
+	if status := cmd.ProcessState.ExitCode(); status != 130 {
+		t.Errorf("status %d", status)
+	}
 	before := count(srv)
 	succeed(t, env, "-cache", file)
 	wantRequests(t, srv, before)
 }
 
-func TestInterruptedStdin(t *testing.T) {
-	t.Parallel()
+func TestNetotoken_keepsTheCacheToItsUser(t *testing.T) {
 	srv := newServer(t)
-	cmd := newCommand(passwordEnv(srv), "-password-stdin")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
+	file := newCache(t)
+	succeed(t, apiKeyEnv(srv), "-cache", file)
+	if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	defer stdin.Close()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	// The first interrupts may come before the command can take them, and then end it.
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	for {
-		cmd.Process.Signal(os.Interrupt)
-		select {
-		case <-done:
-			wantRequests(t, srv, requests{})
-			return
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
-// Runs at the same time that find no usable token make one exchange between them.
-func TestCacheShared(t *testing.T) {
-	t.Parallel()
-	srv := newServer(t)
-	env := refreshEnv(t, srv)
-	file := filepath.Join(t.TempDir(), "cache")
-	srv.Delay(50 * time.Millisecond)
-	results := make([]result, 6)
-	var all sync.WaitGroup
-	for i := range results {
-		cmd := newCommand(env, "-cache", file)
-		var stdout, stderr bytes.Buffer
-		cmd.Stdout, cmd.Stderr = &stdout, &stderr
-		if err := cmd.Start(); err != nil {
+	before := readFile(t, file)
+	for _, mode := range []os.FileMode{0o640, 0o604, 0o602} {
+		if err := os.Chmod(file, mode); err != nil {
 			t.Fatal(err)
 		}
-		all.Go(func() {
-			cmd.Wait()
-			results[i] = result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
-		})
+		says := fmt.Sprintf("others may read or write %q: chmod 600 %[1]q, or choose another -cache", file)
+		wantUnusable(t, srv, file, refreshEnv(t, srv), says)
 	}
-	all.Wait()
-	for _, r := range results {
-		if diff := cmp.Diff(result{0, results[0].stdout, ""}, r, cmp.AllowUnexported(result{})); diff != "" {
-			t.Errorf("result (-first +this):\n%s", diff)
-		}
+	if readFile(t, file) != before {
+		t.Error("the file has changed")
 	}
-	wantRequests(t, srv, requests{Password: 1, Refresh: 1})
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	succeed(t, apiKeyEnv(srv), "-cache", file)
 }
 
-func TestCacheSpecialFiles(t *testing.T) {
-	t.Parallel()
-	srv := newServer(t)
-	dir := t.TempDir()
-
-	fifo := filepath.Join(dir, "fifo")
-	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := netotoken(t, apiKeyEnv(srv), "-cache", fifo)
-	if r.status != 1 || !strings.Contains(r.stderr, "not a regular file") {
-		t.Errorf("a pipe: status %d, stderr %q", r.status, r.stderr)
-	}
-	wantAccepted(t, srv, "Bearer "+r.token())
-	if info, err := os.Lstat(fifo); err != nil || info.Mode().Type() != os.ModeNamedPipe {
-		t.Errorf("the pipe was replaced: %v, %v", info, err)
-	}
-
-	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link")
-	if err := os.WriteFile(target, []byte("not ours"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("target", link); err != nil {
-		t.Fatal(err)
-	}
-	if r := netotoken(t, apiKeyEnv(srv), "-cache", link); r.status != 0 {
-		t.Errorf("a link: status %d, stderr %q", r.status, r.stderr)
-	}
-	if content, err := os.ReadFile(target); err != nil || string(content) != "not ours" {
-		t.Errorf("what the link pointed to is %q, %v", content, err)
-	}
-	readCache(t, link)
-}
-
-// A write that fails leaves the file as it was, and nothing beside it.
-func TestCacheWriteFails(t *testing.T) {
-	t.Parallel()
-	const nobody = 65534
-	root := os.Geteuid() == 0 // whom no mode stops
-	for name, tt := range map[string]struct {
-		mode  os.FileMode // of the directory
-		owned bool        // the file is that of the user who runs the command
-		says  string
-	}{
-		"read-only directory": {0o555, true, "permission denied"},
-		"another user's file": {0o777 | os.ModeSticky, false, "operation not permitted"}, // fails at the renaming
+func TestNetotoken_leavesSpecialFilesAsTheyAre(t *testing.T) {
+	for name, create := range map[string]func(string) error{
+		"a pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a link":      func(path string) error { return os.Symlink("target", path) },
+		"a dead link": func(path string) error { return os.Symlink("missing", path) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if !root && !tt.owned {
-				t.Skip("needs a second user")
-			}
 			srv := newServer(t)
-			srv.SetLifetimes(time.Second, time.Hour)
-			dir, err := os.MkdirTemp("", "netotoken")
+			file := newCache(t)
+			target := filepath.Join(filepath.Dir(file), "target")
+			writeFile(t, target, "not ours")
+			if err := create(file); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.Lstat(file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() {
-				os.Chmod(dir, 0o700)
-				os.RemoveAll(dir)
-			})
-			file := filepath.Join(dir, "cache")
-			succeed(t, apiKeyEnv(srv), "-cache", file)
-			_, before := readCache(t, file)
-
-			cmd := newCommand(apiKeyEnv(srv), "-cache", file)
-			if root {
-				if tt.owned {
-					if err := os.Chown(file, nobody, nobody); err != nil {
-						t.Skip(err)
-					}
-				}
-				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+			says := fmt.Sprintf("%q is not a regular file: delete it or choose another -cache", file)
+			wantUnusable(t, srv, file, refreshEnv(t, srv), says)
+			if after, err := os.Lstat(file); err != nil || !os.SameFile(before, after) {
+				t.Errorf("it is another one now: %v, %v", after, err)
 			}
-			if err := os.Chmod(dir, tt.mode); err != nil {
-				t.Fatal(err)
-			}
-			files := ls(t, dir)
-
-			r := finish(t, cmd)
-			if r.status != 1 {
-				t.Errorf("status %d", r.status)
-			}
-			wantAccepted(t, srv, "Bearer "+r.token())
-			if !strings.Contains(r.stderr, "could not be written") || !strings.Contains(r.stderr, tt.says) {
-				t.Errorf("stderr %q", r.stderr)
-			}
-			if _, after := readCache(t, file); after != before {
-				t.Error("the file has changed")
-			}
-			if diff := cmp.Diff(files, ls(t, dir)); diff != "" {
-				t.Errorf("files (-want +got):\n%s", diff)
+			if got := readFile(t, target); got != "not ours" {
+				t.Errorf("what is beside it is %q", got)
 			}
 		})
 	}
+}
+
+// A folder that cannot be written to lets a fresh token be printed, and a stale one be used but not renewed.
+func TestNetotoken_readsACacheItCannotWrite(t *testing.T) {
+	const nobody = 65534
+	root := os.Geteuid() == 0 // whom no mode stops
+	srv := newServer(t)
+	dir, err := os.MkdirTemp("", "netotoken") // open to the user below, as t.TempDir is not
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		os.Chmod(dir, 0o700)
+		os.RemoveAll(dir)
+	})
+	file := filepath.Join(dir, "cache")
+	env := refreshEnv(t, srv)
+	first := succeed(t, env, "-cache", file)
+	asUser := func() result {
+		cmd := newCommand(env, "-cache", file)
+		if root {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		}
+		return finish(t, cmd)
+	}
+	if root {
+		for _, path := range []string{file, file + ".lock"} {
+			if err := os.Chown(path, nobody, nobody); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Chmod(dir, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	before := count(srv)
+	wantResult(t, first, asUser()) // a fresh token
+	for left, printed := range map[time.Duration]string{30 * time.Second: first.stdout, 0: ""} {
+		setLeft(t, file, left)
+		r := asUser()
+		if r.status != 1 || r.stdout != printed {
+			t.Errorf("%v left: status %d, stdout %q", left, r.status, r.stdout)
+		}
+		wantOneLine(t, r, "the cache cannot be used", "permission denied")
+	}
+	wantRequests(t, srv, before)
+	wantFiles(t, file, "cache", "cache.lock")
 }
