@@ -94,7 +94,7 @@ func ParseAPIKey(s string) (*APIKey, error) {
 		return nil, fmt.Errorf("netoauth: in NETOSECRET, %s has a character that cannot be read; paste all of it, and nothing else",
 			strings.Join(unreadable, ", "))
 	}
-	base, err := origin.Parse(k.URL, "")
+	base, err := origin.Parse(k.URL, DefaultURL)
 	if err != nil {
 		return nil, fmt.Errorf("netoauth: NETOSECRET: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // maxRedirects is how many redirects [RedirectedAway] follows back; http.Client makes 10 by
@@ -44,7 +45,7 @@ func Parse(raw, fallback string) (*url.URL, error) {
 
 // check finds what is wrong with the text of a URL. example is one that is right.
 func check(raw, example string) error {
-	invisible := func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }
+	invisible := func(r rune) bool { return r == ' ' || r == utf8.RuneError || !unicode.IsPrint(r) }
 	switch {
 	case strings.ContainsFunc(raw, invisible):
 		return errors.New("URL has white space or an invisible character in it; remove it")
