@@ -111,7 +111,7 @@ func (s *store) Load(ctx context.Context) (*oauth2.Token, error) {
 	s.add("Load")
 	if s.load != nil {
 		if err := s.load(ctx); err != nil {
-			return nil, err
+			return &oauth2.Token{AccessToken: "of a failed Load"}, err
 		}
 	}
 	return s.get(), nil
@@ -296,6 +296,21 @@ func TestStore_updateLooksOnceMore(t *testing.T) {
 	})
 }
 
+// An exchange before it is told once.
+func TestStore_takeoverInUpdateTellsOfNoExchange(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		s := newStore(mustLogIn(t, w, spent))
+		src := of(s.options()).TokenSource(w.Ctx)
+		suite.MustToken(t, src)
+		time.Sleep(spent)
+		next := renew(t, w, s.get(), nil)
+		s.before = func(context.Context) error { s.put(next); return nil }
+		s.take()
+		suite.Diff(t, "token", next.AccessToken, suite.MustToken(t, src))
+		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "DEBUG"}, s.take())
+	})
+}
+
 func TestStore_refreshTokenUsedIsTheStoredOne(t *testing.T) {
 	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
 		sent := recordRefreshes(w)
@@ -362,6 +377,10 @@ func TestStore_staleTokenIsRenewedBeforeItsFirstUse(t *testing.T) {
 		{"in 4 s", func(w *suite.World, _ *store) { w.Delay(4 * time.Second) }, 4 * time.Second, true},
 		{"in 6 s", func(w *suite.World, _ *store) { w.Delay(6 * time.Second) }, at5s, false},
 		{"503", func(w *suite.World, _ *store) { w.Fail(-1, netoauthtest.Status(503)) }, soon, false},
+		{"503 in 1 s", func(w *suite.World, _ *store) {
+			w.Delay(time.Second)
+			w.Fail(-1, netoauthtest.Status(503, "Retry-After", "1"))
+		}, time.Second, false},
 		{"refusal", func(w *suite.World, _ *store) { w.Fail(-1, netoauthtest.Status(400)) }, 0, false},
 		{"no connection", func(w *suite.World, _ *store) { w.Fail(-1, netoauthtest.Drop()) }, soon, false},
 		{"silence", func(w *suite.World, _ *store) { w.Fail(-1, netoauthtest.Hang()) }, at5s, false},
@@ -880,6 +899,28 @@ func TestStore_401(t *testing.T) {
 	}
 }
 
+func TestStore_401LeadsToThreeRequestsAtMost(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		s := newStore(mustLogIn(t, w, 0))
+		n, sends, network := 0, 0, w.InProcess().Transport
+		s.load = func(context.Context) error { // another program stores one after the other
+			n++
+			s.put(&oauth2.Token{AccessToken: fmt.Sprint("token ", n), Expiry: time.Now().Add(time.Hour)})
+			return nil
+		}
+		w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			if sends++; sends > 10 {
+				t.Error("the request is sent again and again")
+				return suite.Answer(200, "").RoundTrip(r)
+			}
+			return network.RoundTrip(r)
+		}))
+		w.Handle("/", netoauthtest.Status(401))
+		suite.Diff(t, "status", 401, suite.MustGet(t, flows["password"](w, s.options()).Client(w.Ctx), w.URL))
+		suite.Diff(t, "times the request was sent", 3, sends)
+	})
+}
+
 func TestStore_401LeadsToOneExchangeForAllPrograms(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
@@ -985,5 +1026,10 @@ func TestOptions_loggerWarnsOfALogInAfterAFault(t *testing.T) {
 		time.Sleep(time.Second)
 		suite.MustToken(t, src)
 		suite.Diff(t, "callbacks", []string{"WARN", "OnToken", "OnExchange", "DEBUG"}, j.take())
+
+		w.Fail(0, nil)
+		time.Sleep(spent)
+		suite.MustToken(t, src)
+		suite.Diff(t, "callbacks of the refresh that follows", []string{"OnToken", "OnExchange", "DEBUG"}, j.take())
 	})
 }
