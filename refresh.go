@@ -86,6 +86,7 @@ type exchanger struct {
 	refreshEnd   time.Time    // of refreshToken; zero: unknown
 	spare        string       // Refresh's own, to try where the stored one is refused; "": none
 	seen         string       // the identity of the token that the Store had last
+	noticed      *cachedToken // that token, if it came after token; nil: none did
 
 	failed   bool  // the exchange before this one did
 	fault    error // the transient fault that it met with the refresh token; nil: none
@@ -202,9 +203,9 @@ func (x *exchanger) notice(stored *oauth2.Token) *cachedToken {
 		return nil
 	}
 	x.adopt(stored)
-	c := newCachedToken(stored)
-	c.stored = true
-	return c
+	x.noticed = newCachedToken(stored)
+	x.noticed.stored = true
+	return x.noticed
 }
 
 func identity(t *oauth2.Token) string { return t.AccessToken + " " + t.RefreshToken }
@@ -221,7 +222,7 @@ func (x *exchanger) takeOver(stored *cachedToken) bool {
 	if stored == nil || x.single || !stored.fresh(time.Now()) {
 		return false
 	}
-	x.token = stored
+	x.token, x.noticed, x.failed = stored, nil, false
 	x.Logger.DebugContext(x.ctx, "netoauth: stored token taken over", x.attrs("expiry", stored.token.Expiry)...)
 	return true
 }
@@ -309,7 +310,7 @@ func (x *exchanger) issued(t *oauth2.Token) {
 	if end := endpoint.RefreshEnd(t); t.RefreshToken != x.refreshToken || !end.IsZero() {
 		x.refreshToken, x.refreshEnd = t.RefreshToken, end
 	}
-	x.token = newCachedToken(t)
+	x.token, x.noticed = newCachedToken(t), nil
 }
 
 // try refreshes while that works, and else logs in.

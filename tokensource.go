@@ -491,11 +491,12 @@ func (s *tokenSource) start() {
 // fly gets the next token: the one that another program has stored, or what the cache says. Only one flight is
 // under way at a time, so nobody meets another in the cache's lock.
 func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
-	f.err, f.retryAt = errEnded, time.Now().Add(firstTransient)
+	f.err = errEnded
 	defer s.land(f) // also when a callback ends the goroutine, as a test's FailNow does
 
 	stored := s.raw.load()
 	if s.raw.takeOver(stored) {
+		s.backOff.after(nil)
 		s.mu.Lock()
 		s.cache = s.newCache(stored)
 		s.mu.Unlock()
@@ -508,7 +509,7 @@ func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
 	}
 	_, err := cache.Token()
 	wait := s.backOff.after(err)
-	f.retryAt = time.Now().Add(wait)
+	f.retryAt = time.Now().Add(wait) // after a success that is at once
 	s.raw.report(wait)
 	if f.err = err; err == nil {
 		f.token = s.raw.token
@@ -532,12 +533,16 @@ func (s *tokenSource) holdBack(stored *cachedToken) bool {
 
 // land makes the result of f known: to s, then to those who wait.
 func (s *tokenSource) land(f *flight) {
+	if f.err != nil && f.retryAt.IsZero() {
+		f.retryAt = time.Now().Add(s.backOff.after(f.err))
+	}
 	s.mu.Lock()
 	s.flight, s.heldBack = nil, false
 	s.err, s.retryAt = f.err, f.retryAt
 	if f.err == nil {
-		s.retryAt = time.Time{}
 		s.current.Store(f.token)
+	} else if stale := s.raw.noticed; stale != nil && !s.serves(s.current.Load(), time.Now()) {
+		s.current.Store(stale)
 	}
 	if !f.forcedAt.IsZero() && (f.err != nil || !f.token.stored) {
 		s.forcedAt = f.forcedAt
@@ -758,7 +763,8 @@ func (s *tokenSource) answer401(req *http.Request, resp *http.Response, c *cache
 
 // roundTripAny is RoundTrip with a source from elsewhere.
 func (t *Transport) roundTripAny(req *http.Request) (*http.Response, error) {
-	if origin.RedirectedAway(req) {
+	_, unusable := t.Source.(failed)
+	if origin.RedirectedAway(req) || unusable && endpoint.Marked(req.Context()) {
 		return t.base().RoundTrip(req)
 	}
 	if t.Source == nil {
