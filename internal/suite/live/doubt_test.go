@@ -233,7 +233,7 @@ func refusing(t *testing.T, w *suite.World, body func() io.ReadCloser) *netoauth
 	src := w.Key.TokenSource(w.Ctx)
 	suite.MustToken(t, src)
 	n := 0
-	return &netoauth.Transport{Source: src, Base: suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
+	base := suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		if n++; n > 1 {
 			return suite.Answer(200, "").RoundTrip(req)
 		}
@@ -241,7 +241,8 @@ func refusing(t *testing.T, w *suite.World, body func() io.ReadCloser) *netoauth
 			req.Body.Close()
 		}
 		return &http.Response{StatusCode: 401, Body: body(), Request: req}, nil
-	})}
+	})
+	return &netoauth.Transport{Source: src, Base: base}
 }
 
 // Over the network the rest of a body is left unread by closing the connection, so that the renewal
