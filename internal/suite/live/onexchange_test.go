@@ -480,3 +480,38 @@ func TestOptions_panicEndsTheProgram(t *testing.T) {
 		})
 	}
 }
+
+// An OnToken that never returns makes no exchange a second.
+func TestOptions_goexitBacksOff(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		e := &ender{times: -1, end: runtime.Goexit}
+		src := places["OnToken"](w, e).TokenSource(w.Ctx)
+		for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			src.Token()
+		}
+		if n := w.Requests(""); n > 90 {
+			t.Errorf("%d token requests in 10 min, want them to back off as after a transient fault", n)
+		}
+	})
+}
+
+// The fall-back to a log-in after a fault with the refresh token says so.
+func TestOptions_loggerWarnsOfALogInAfterAFault(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		j := new(journal)
+		o := j.options()
+		o.InitialToken = mustLogIn(t, w, spent)
+		w.Fail(-1, netoauthtest.Status(500), netoauthtest.RefreshPath)
+		src := flows["password"](w, o).TokenSource(w.Ctx)
+		src.Token()
+		j.take()
+		time.Sleep(time.Second)
+		suite.MustToken(t, src)
+		suite.Diff(t, "callbacks", []string{"WARN", "OnToken", "OnExchange", "DEBUG"}, j.take())
+
+		w.Fail(0, nil)
+		time.Sleep(spent)
+		suite.MustToken(t, src)
+		suite.Diff(t, "callbacks of the refresh that follows", []string{"OnToken", "OnExchange", "DEBUG"}, j.take())
+	})
+}

@@ -1,0 +1,148 @@
+package live_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
+	"github.com/netoauth/netoauth/netoauthtest"
+	"golang.org/x/oauth2"
+)
+
+// What another program has stored meanwhile is taken over and sent. Where that is refused too, an exchange follows.
+func TestStore_401(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		first   bool // the token in hand is one taken over
+		revoked bool // what the other program stored is refused, too
+		late    bool // it is stored only when Update is under way
+		want    int  // token requests after the 401
+		sends   int  // of the request
+	}{
+		{name: "the stored one is good", want: 0, sends: 2},
+		{name: "in hand is one taken over", first: true, want: 0, sends: 2},
+		{name: "the stored one is refused, too", revoked: true, want: 1, sends: 3},
+		{name: "in hand is one taken over, the stored one is refused, too", first: true, revoked: true, want: 1, sends: 3},
+		{name: "stored late", late: true, want: 0, sends: 2},
+		{name: "stored late, and refused, too", late: true, revoked: true, want: 1, sends: 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				age := spent
+				if tt.first {
+					age = 0
+				}
+				s := newStore(mustLogIn(t, w, age))
+				sends, network := 0, w.InProcess().Transport
+				w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+					if r.URL.Path == "/" {
+						sends++
+					}
+					return network.RoundTrip(r)
+				}))
+				client := of(s.options()).Client(w.Ctx)
+				suite.MustGet(t, client, w.URL+"/")
+				for range 2 { // 30 s do not matter: a takeover does not count for them
+					w.RevokeAccessTokens()
+					next := renew(t, w, s.get(), nil)
+					if tt.late {
+						s.before = func(context.Context) error { s.put(next); s.before = nil; return nil }
+					} else {
+						s.put(next)
+					}
+					if tt.revoked {
+						w.RevokeAccessTokens()
+					}
+					before := w.Requests("")
+					sends = 0
+					suite.Diff(t, "status", 200, suite.MustGet(t, client, w.URL+"/"))
+					suite.Diff(t, "token requests", tt.want, w.Requests("")-before)
+					suite.Diff(t, "times the request was sent", tt.sends, sends)
+					if tt.revoked {
+						time.Sleep(30 * time.Second)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestStore_401LeadsToThreeRequestsAtMost(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		s := newStore(mustLogIn(t, w, 0))
+		n, sends, network := 0, 0, w.InProcess().Transport
+		s.load = func(context.Context) error { // another program stores one after the other
+			n++
+			s.put(&oauth2.Token{AccessToken: fmt.Sprint("token ", n), Expiry: time.Now().Add(time.Hour)})
+			return nil
+		}
+		w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			if sends++; sends > 10 {
+				t.Error("the request is sent again and again")
+				return suite.Answer(200, "").RoundTrip(r)
+			}
+			return network.RoundTrip(r)
+		}))
+		w.Handle("/", netoauthtest.Status(401))
+		suite.Diff(t, "status", 401, suite.MustGet(t, flows["password"](w, s.options()).Client(w.Ctx), w.URL))
+		suite.Diff(t, "times the request was sent", 3, sends)
+	})
+}
+
+func TestStore_401LeadsToOneExchangeForAllPrograms(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		s := newStore(mustLogIn(t, w, 0))
+		w.Delay(time.Second)
+		clients := make([]*http.Client, 5)
+		for i := range clients {
+			clients[i] = flows["refresh token"](w, s.options()).Client(w.Ctx)
+			suite.MustGet(t, clients[i], w.URL)
+		}
+		w.RevokeAccessTokens()
+		var all sync.WaitGroup
+		for _, c := range clients {
+			all.Go(func() { suite.Diff(t, "status", 200, suite.MustGet(t, c, w.URL)) })
+		}
+		all.Wait()
+		synctest.Wait()
+		suite.Diff(t, "token requests", 2, w.Requests(""))
+	})
+}
+
+func TestStore_401WithABodySendsItEachTime(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		s := newStore(mustLogIn(t, w, 0))
+		j, network := new(journal), w.InProcess().Transport
+		n := 0
+		w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path != "/" {
+				return network.RoundTrip(r)
+			}
+			b := new(strings.Builder)
+			r.Write(b)
+			_, text, _ := strings.Cut(b.String(), "\r\n\r\n")
+			j.add(text)
+			if n++; n < 3 {
+				return suite.Answer(401, "").RoundTrip(r)
+			}
+			return suite.Answer(200, "").RoundTrip(r)
+		}))
+		client := flows["refresh token"](w, s.options()).Client(w.Ctx)
+		suite.MustToken(t, client.Transport.(*netoauth.Transport).Source)
+		renew(t, w, s.get(), s)
+		resp, err := client.Post(w.URL+"/", "text/plain", strings.NewReader("body"))
+		if err != nil || resp.StatusCode != 200 {
+			t.Errorf("%v, %v; want 200", resp, err)
+		}
+		suite.Diff(t, "bodies sent", []string{"body", "body", "body"}, j.take())
+	})
+}

@@ -1,0 +1,215 @@
+package live_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
+	"github.com/netoauth/netoauth/netoauthtest"
+	"golang.org/x/oauth2"
+)
+
+func TestStore_refreshTokenUsedIsTheStoredOne(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		sent := recordRefreshes(w)
+		s := newStore(mustLogIn(t, w, spent))
+		var want []string
+		src := of(s.options()).TokenSource(w.Ctx)
+		for range 3 {
+			want = append(want, s.get().RefreshToken)
+			got := suite.MustToken(t, src)
+			suite.Diff(t, "stored token", s.get().AccessToken, got)
+			time.Sleep(spent)
+		}
+		// Another program's, which is spent when it is seen.
+		renewed := renew(t, w, s.get(), s)
+		want = append(want, sent.lines[3], renewed.RefreshToken)
+		time.Sleep(spent)
+		suite.MustToken(t, src)
+		suite.Diff(t, "refresh tokens sent", want, sent.take())
+	})
+}
+
+func TestStore_isLeftAloneByTokenOfALogIn(t *testing.T) {
+	for _, flow := range []string{"API key", "password"} {
+		t.Run(flow, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				s := newStore(mustLogIn(t, w, 0))
+				if _, err := flows[flow](w, s.options()).Token(w.Ctx); err != nil {
+					t.Fatal(err)
+				}
+				suite.Diff(t, "calls and callbacks", []string{"OnToken", "OnExchange", "DEBUG"}, s.take())
+				suite.Diff(t, "refreshes", 0, w.Requests(netoauthtest.RefreshPath))
+			})
+		})
+	}
+}
+
+func TestStore_isUsedByTokenOfRefresh(t *testing.T) {
+	for name, age := range map[string]time.Duration{"fresh": 0, "stale": stale, "spent": spent} {
+		t.Run(name, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				sent := recordRefreshes(w)
+				first := mustLogIn(t, w, age)
+				s := newStore(first)
+				r := refreshWith("an older one")(w, s.options())
+				tok, err := r.Token(w.Ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				suite.Diff(t, "stored tokens", plain(tok).RefreshToken, s.get().RefreshToken)
+				again, err := r.Token(w.Ctx)
+				if err != nil || again.AccessToken == tok.AccessToken {
+					t.Errorf("the second: error %v, or the same token; want another", err)
+				}
+				suite.Diff(t, "refresh tokens sent", []string{first.RefreshToken, tok.RefreshToken}, sent.take())
+				once := []string{"Update", "stored", "OnToken", "OnExchange", "DEBUG"}
+				suite.Diff(t, "calls and callbacks", slices.Concat(once, once), s.take())
+
+				s.before = failing
+				_, err = r.Token(w.Ctx)
+				suite.WantError(t, err, errStore)
+				suite.Diff(t, "refresh tokens sent", nothing, sent.take())
+			})
+		})
+	}
+}
+
+func TestStore_withoutAnyRefreshTokenSaysSoAtOnce(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		start := time.Now()
+		_, err := flows["refresh token"](w, newStore(nil).options()).TokenSource(w.Ctx).Token()
+		if err == nil || !strings.Contains(err.Error(), "neither in RefreshToken nor in the Store") {
+			t.Errorf("error %v", err)
+		}
+		suite.Diff(t, "time taken", "0s", time.Since(start).String())
+		suite.Diff(t, "token requests", 0, w.Requests(""))
+	})
+}
+
+func TestStore_refreshTriesItsOwnTokenOnceWhereTheStoredOneIsRefused(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		sent := recordRefreshes(w)
+		own := mustLogIn(t, w, 0)
+		s := newStore(&oauth2.Token{RefreshToken: "refused"})
+		src := refreshWith(own.RefreshToken)(w, s.options()).TokenSource(w.Ctx)
+		got := suite.MustToken(t, src)
+		suite.Diff(t, "stored token", s.get().AccessToken, got)
+		suite.Diff(t, "refresh tokens sent", []string{"refused", own.RefreshToken}, sent.take())
+
+		// It is used up by now.
+		next := s.get().RefreshToken
+		w.RevokeRefreshTokens()
+		time.Sleep(spent)
+		for range 3 {
+			src.Token()
+			time.Sleep(3 * time.Minute)
+		}
+		suite.Diff(t, "refresh tokens sent", []string{next, next, next}, sent.take())
+	})
+}
+
+func TestStore_refreshDoesNotTryItsOwnTokenTwice(t *testing.T) {
+	for _, tt := range []struct {
+		name, stored, own string
+		want              []string
+	}{
+		{"both refused", "stored", "own", []string{"stored", "own", "stored", "stored"}},
+		{"the same", "stored", "stored", []string{"stored", "stored", "stored"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				sent := recordRefreshes(w)
+				s := newStore(&oauth2.Token{RefreshToken: tt.stored})
+				src := refreshWith(tt.own)(w, s.options()).TokenSource(w.Ctx)
+				for range 3 {
+					_, err := src.Token()
+					suite.WantError(t, err, netoauth.ErrRejected)
+					time.Sleep(3 * time.Minute)
+				}
+				suite.Diff(t, "refresh tokens sent", tt.want, sent.take())
+			})
+		})
+	}
+}
+
+// RefreshToken was used up long ago, by an earlier run. To send it again once the fault has passed would end the
+// session.
+func TestStore_refusalsThatPassLoseNoSession(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		own := mustLogIn(t, w, 0)
+		s := newStore(nil)
+		renew(t, w, own, s)
+		time.Sleep(spent)
+		src := refreshWith(own.RefreshToken)(w, s.options()).TokenSource(w.Ctx)
+		w.Fail(-1, netoauthtest.Status(403)) // an IP allow list
+		for range 3 {
+			_, err := src.Token()
+			suite.WantError(t, err, netoauth.ErrRejected)
+			time.Sleep(2 * time.Minute)
+		}
+		w.Fail(0, nil)
+		suite.MustToken(t, src)
+	})
+}
+
+func TestStore_writesThatFailNeverSendARefreshTokenAgain(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		sent := recordRefreshes(w)
+		s := newStore(mustLogIn(t, w, spent))
+		s.after = failing
+		src := of(s.options()).TokenSource(w.Ctx)
+		for range 5 {
+			suite.MustToken(t, src)
+			time.Sleep(spent)
+		}
+		s.after = nil
+		for range 2 {
+			suite.Diff(t, "stored token", suite.MustToken(t, src), s.get().AccessToken)
+			time.Sleep(spent)
+		}
+		lines := sent.take()
+		suite.Diff(t, "refreshes", 7, len(lines))
+		slices.Sort(lines)
+		suite.Diff(t, "different refresh tokens", 7, len(slices.Compact(lines)))
+		suite.Diff(t, "log-ins", 1, w.Requests("")-w.Requests(netoauthtest.RefreshPath))
+	})
+}
+
+// The refresh token's end is in Extra, which no Store keeps: so it is tried.
+func TestStore_doesNotKnowWhenTheRefreshTokenEnds(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		s := newStore(mustLogIn(t, w, time.Hour))
+		suite.MustToken(t, flows["password"](w, s.options()).TokenSource(w.Ctx))
+		suite.Diff(t, "refreshes", 1, w.Requests(netoauthtest.RefreshPath))
+		suite.Diff(t, "log-ins", 2, w.Requests(netoauthtest.PasswordPath))
+	})
+}
+
+// Another program's success with another refresh token says that refreshing works again.
+func TestStore_refreshesWithATokenTakenOverAfterAFault(t *testing.T) {
+	for _, flow := range []string{"API key", "password"} {
+		t.Run(flow, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				s := newStore(mustLogIn(t, w, 0))
+				src := flows[flow](w, s.options()).TokenSource(w.Ctx)
+				suite.MustToken(t, src)
+				time.Sleep(stale)
+				w.Fail(1, netoauthtest.Status(503))
+				suite.MustToken(t, src)
+				netoauth.Wait(w.Ctx, src)
+				renew(t, w, s.get(), s)
+				time.Sleep(2 * time.Second)
+				suite.MustToken(t, src)
+				netoauth.Wait(w.Ctx, src) // has taken it over
+				logIns := w.Requests("") - w.Requests(netoauthtest.RefreshPath)
+				time.Sleep(spent)
+				suite.MustToken(t, src)
+				suite.Diff(t, "log-ins", logIns, w.Requests("")-w.Requests(netoauthtest.RefreshPath))
+			})
+		})
+	}
+}

@@ -1,0 +1,233 @@
+package live_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
+	"github.com/netoauth/netoauth/netoauthtest"
+)
+
+func TestStore_updateLooksOnceMore(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		s := newStore(mustLogIn(t, w, stale))
+		next := renew(t, w, s.get(), nil)
+		s.before = func(context.Context) error { s.put(next); return nil }
+		src := of(s.options()).TokenSource(w.Ctx)
+		suite.Diff(t, "token", next.AccessToken, suite.MustToken(t, src))
+		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "DEBUG"}, s.take())
+		suite.Diff(t, "token requests", 2, w.Requests(""))
+	})
+}
+
+// An exchange before it is told once.
+func TestStore_takeoverInUpdateTellsOfNoExchange(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		s := newStore(mustLogIn(t, w, spent))
+		src := of(s.options()).TokenSource(w.Ctx)
+		suite.MustToken(t, src)
+		time.Sleep(spent)
+		next := renew(t, w, s.get(), nil)
+		s.before = func(context.Context) error { s.put(next); return nil }
+		s.take()
+		suite.Diff(t, "token", next.AccessToken, suite.MustToken(t, src))
+		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "DEBUG"}, s.take())
+	})
+}
+
+func TestStore_hasTheNewTokenBeforeAnybodyElse(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		s := newStore(mustLogIn(t, w, spent))
+		src := of(s.options()).TokenSource(w.Ctx)
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() {
+				suite.MustToken(t, src)
+				s.add("caller")
+			})
+		}
+		all.Wait()
+		want := []string{"Load", "Update", "stored", "OnToken", "OnExchange", "DEBUG", "caller", "caller"}
+		suite.Diff(t, "order", want, s.take())
+	})
+}
+
+func TestStore_failedExchangeStoresNothing(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		s := newStore(mustLogIn(t, w, spent))
+		before := s.get()
+		w.Fail(-1, netoauthtest.Status(503, "Retry-After", "1"))
+		src := of(s.options()).TokenSource(w.Ctx)
+		if _, err := src.Token(); err == nil {
+			t.Error("a token, want an error")
+		}
+		suite.Diff(t, "stored token's refresh token", before.RefreshToken, s.get().RefreshToken)
+		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "OnExchange", "WARN"}, s.take())
+	})
+}
+
+func TestStore_loadThatFailsCountsAsNone(t *testing.T) {
+	for name, load := range map[string]func(context.Context) error{"at once": failing, "in time": hanging} {
+		t.Run(name, func(t *testing.T) {
+			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+				sent := recordRefreshes(w)
+				stored := mustLogIn(t, w, spent)
+				s := newStore(stored)
+				s.load = load
+				start := time.Now()
+				got := suite.MustToken(t, of(s.options()).TokenSource(w.Ctx))
+				if took := time.Since(start); took > 20*time.Second {
+					t.Errorf("Load had %v, want at most 20s", took)
+				}
+				suite.Diff(t, "stored token", s.get().AccessToken, got)
+				suite.Diff(t, "refresh tokens sent", []string{stored.RefreshToken}, sent.take())
+			})
+		})
+	}
+}
+
+// Refresh would have no place for the next refresh token and sends nothing. The others log in.
+func TestStore_updateThatFailsBeforeItsExchange(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		make func(s *store)
+		in   time.Duration
+	}{
+		{"at once", func(s *store) { s.before = failing }, 0},
+		{"after 20 s", func(s *store) { s.before = hanging }, 20 * time.Second},
+		{"held lock", func(s *store) { time.AfterFunc(40*time.Second, s.hold()) }, 20 * time.Second},
+		{"without an error", func(s *store) { s.calls = 0 }, 0},
+		{"function called too late", func(s *store) {
+			s.before = func(context.Context) error { time.Sleep(25 * time.Second); return nil }
+		}, 25 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+				sent := recordRefreshes(w)
+				s := newStore(mustLogIn(t, w, spent))
+				before := s.get().AccessToken
+				tt.make(s)
+				o := s.options()
+				var exchanges []netoauth.Exchange
+				o.OnExchange = func(e netoauth.Exchange) { s.add("OnExchange"); exchanges = append(exchanges, e) }
+				c := of(o)
+				start := time.Now()
+				_, err := c.TokenSource(w.Ctx).Token()
+				suite.Diff(t, "time taken", tt.in.String(), time.Since(start).String())
+				suite.Diff(t, "refresh tokens sent", nothing, sent.take())
+				suite.Diff(t, "stored token", before, s.get().AccessToken)
+
+				want := []string{"Load", "Update", "WARN", "OnToken", "OnExchange", "DEBUG"}
+				if _, ok := c.(*netoauth.Refresh); ok {
+					want = []string{"Load", "Update", "OnExchange", "WARN"}
+					if tt.name == "at once" {
+						suite.WantError(t, err, errStore)
+					}
+					if len(exchanges) != 1 || exchanges[0].Err == nil || exchanges[0].RetryIn < 500*time.Millisecond ||
+						exchanges[0].RetryIn > time.Second || errors.Is(err, netoauth.ErrRejected) {
+						t.Errorf("%+v, error %v; want a failure to be tried again as after a transient fault", exchanges, err)
+					}
+				} else if err != nil {
+					t.Error(err)
+				}
+				suite.Diff(t, "calls and callbacks", want, s.take())
+			})
+		})
+	}
+}
+
+func TestStore_updateThatFailsAfterItsExchange(t *testing.T) {
+	for name, make := range map[string]func(s *store){
+		"at once":    func(s *store) { s.after = failing },
+		"after 20 s": func(s *store) { s.after = hanging },
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+				s := newStore(mustLogIn(t, w, spent))
+				before := s.get().AccessToken
+				make(s)
+				start := time.Now()
+				got := suite.MustToken(t, of(s.options()).TokenSource(w.Ctx))
+				if took := time.Since(start); name == "after 20 s" && took != 20*time.Second {
+					t.Errorf("Update had %v after its exchange, want 20s", took)
+				}
+				suite.Diff(t, "stored token", before, s.get().AccessToken)
+				if got == before {
+					t.Error("the token is the stored one")
+				}
+				suite.Diff(t, "calls and callbacks",
+					[]string{"Load", "Update", "WARN", "OnToken", "OnExchange", "DEBUG"}, s.take())
+			})
+		})
+	}
+}
+
+// An optimistic transaction, which the interface forbids.
+func TestStore_updateThatCallsItsFunctionTwice(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		s := newStore(mustLogIn(t, w, spent))
+		s.calls = 2
+		got := suite.MustToken(t, of(s.options()).TokenSource(w.Ctx))
+		suite.Diff(t, "stored token", s.get().AccessToken, got)
+		suite.Diff(t, "token requests", 2, w.Requests(""))
+		suite.Diff(t, "calls and callbacks",
+			[]string{"Load", "Update", "stored", "WARN", "OnToken", "OnExchange", "DEBUG"}, s.take())
+	})
+}
+
+func TestStore_lockAndExchangeHaveTheirOwnTime(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		s := newStore(mustLogIn(t, w, spent))
+		time.AfterFunc(19*time.Second, s.hold())
+		w.Delay(25 * time.Second)
+		s.after = func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(19 * time.Second):
+				return nil
+			}
+		}
+		start := time.Now()
+		got := suite.MustToken(t, of(s.options()).TokenSource(w.Ctx))
+		suite.Diff(t, "time taken", "1m3s", time.Since(start).String())
+		suite.Diff(t, "stored token", s.get().AccessToken, got)
+	})
+}
+
+func TestStore_callersContextEndsItsOwnWaitAlone(t *testing.T) {
+	for name, hold := range map[string]func(*suite.World, *store){
+		"during Load": func(_ *suite.World, s *store) {
+			s.load = func(context.Context) error { time.Sleep(3 * time.Second); return nil }
+		},
+		"before the lock":     func(_ *suite.World, s *store) { time.AfterFunc(3*time.Second, s.hold()) },
+		"during the exchange": func(w *suite.World, _ *store) { w.Delay(3 * time.Second) },
+		"while it is stored": func(_ *suite.World, s *store) {
+			s.after = func(context.Context) error { time.Sleep(3 * time.Second); return nil }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				s := newStore(mustLogIn(t, w, spent))
+				hold(w, s)
+				client := flows["refresh token"](w, s.options()).Client(w.Ctx)
+				ctx, cancel := context.WithTimeout(w.Ctx, time.Second)
+				defer cancel()
+				start := time.Now()
+				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
+				_, err := client.Do(req)
+				suite.WantError(t, err, context.DeadlineExceeded)
+				suite.Diff(t, "the first caller's wait", "1s", time.Since(start).String())
+				suite.Diff(t, "the second caller's status", 200, suite.MustGet(t, client, w.URL))
+				suite.Diff(t, "time until the second caller was served", "3s", time.Since(start).String())
+				suite.Diff(t, "token requests", 2, w.Requests(""))
+			})
+		})
+	}
+}
