@@ -36,13 +36,26 @@ const (
 // server is the API's wire with fosite behind it.
 type server struct {
 	provider fosite.OAuth2Provider
-	store    *storage.MemoryStore
+	store    *store
 	mux      *http.ServeMux
 
 	password, appKey, sharedSecret string
 
 	mu     sync.Mutex // one token request at a time: the memory store has no transactions
 	counts counts
+}
+
+// store is fosite's memory store, with a choice about rotation.
+type store struct {
+	*storage.MemoryStore
+	keepAccess bool // a rotation leaves the previous access token good to its end
+}
+
+func (s *store) RotateRefreshToken(ctx context.Context, family, signature string) error {
+	if s.keepAccess {
+		return s.RevokeRefreshToken(ctx, family)
+	}
+	return s.MemoryStore.RotateRefreshToken(ctx, family, signature)
 }
 
 // counts are the token requests that a server has answered.
@@ -52,7 +65,7 @@ type counts struct{ LogIns, Refreshes, Refused int }
 // second, and its lifetime down to whole seconds.
 func newServer(access, refresh time.Duration) *server {
 	s := &server{
-		store:        storage.NewMemoryStore(),
+		store:        &store{MemoryStore: storage.NewMemoryStore()},
 		mux:          http.NewServeMux(),
 		password:     rand.Text(),
 		appKey:       rand.Text(),
@@ -84,8 +97,8 @@ func newServer(access, refresh time.Duration) *server {
 		s.answer(w, r, http.StatusUnauthorized, form)
 	})
 	s.mux.HandleFunc("POST /api/auth/bearer/refresh", func(w http.ResponseWriter, r *http.Request) {
-		token := r.PostFormValue("refresh_token")
-		s.answer(w, r, http.StatusBadRequest, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {token}})
+		form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {r.PostFormValue("refresh_token")}}
+		s.answer(w, r, http.StatusBadRequest, form)
 	})
 	s.mux.HandleFunc("GET "+listPath, s.list)
 	return s
