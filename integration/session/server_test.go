@@ -1,11 +1,15 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -35,11 +39,11 @@ type api struct {
 
 	mu     sync.Mutex
 	served map[string]int  // requests with a good token, by program
-	held   map[string]hold // token requests to wait with, by program
+	held   map[string]hold // the next token request is, by program
 }
 
-// hold makes a token request wait.
-type hold struct{ arrived, release chan struct{} }
+// hold makes a token request wait. arrived and answered are closed by the server.
+type hold struct{ arrived, release, answered chan struct{} }
 
 func newAPI(t *testing.T, access, slow time.Duration) *api {
 	a := &api{
@@ -75,12 +79,19 @@ func (a *api) serveToken(w http.ResponseWriter, r *http.Request) {
 	name := r.Header.Get(programHeader)
 	a.count(name, 1)
 	defer a.count(name, -1)
+	body, _ := io.ReadAll(r.Body) // now, because its program may end
+	r.Body = io.NopCloser(bytes.NewReader(body))
 	a.mu.Lock()
 	h, held := a.held[name]
+	delete(a.held, name)
 	a.mu.Unlock()
 	if held {
 		close(h.arrived)
-		<-h.release
+		select {
+		case <-h.release:
+		case <-r.Context().Done():
+		}
+		defer close(h.answered)
 	}
 	delay := rand.N(a.slow + 1)
 	time.Sleep(delay / 2)
@@ -116,9 +127,9 @@ func (a *api) takeUp(name string, r *http.Request) *httptest.ResponseRecorder {
 	return rec
 }
 
-// hold makes the token requests of the program named name wait until release is closed.
+// hold makes the next token request of the program named name wait until release is closed.
 func (a *api) hold(name string) hold {
-	h := hold{make(chan struct{}), make(chan struct{})}
+	h := hold{make(chan struct{}), make(chan struct{}), make(chan struct{})}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.held[name] = h
@@ -150,10 +161,13 @@ func (a *api) kill(t *testing.T, victim *running, spare bool, of *tally) {
 		a.exchanging.Lock()
 	}
 	a.killed[victim.name] = true
-	if err := victim.cmd.Process.Kill(); err != nil {
+	if err := victim.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Fatal(err)
 	}
 	victim.cmd.Wait()
+	if victim.cmd.ProcessState.Success() {
+		return // it was at its end before
+	}
 	of.Killed++
 	if a.asking[victim.name] > 0 {
 		of.Asking++
@@ -204,18 +218,34 @@ func (a *api) wantAlive(t *testing.T, refreshToken string) {
 	}
 }
 
-// wantServed waits until the API has served n more requests of the program.
-func (a *api) wantServed(t *testing.T, name string, n int) {
+// awaitServed waits until the API has served n more requests of the program.
+func (a *api) awaitServed(t *testing.T, name string, n int) {
 	t.Helper()
 	count := func() int {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		return a.served[name]
 	}
-	for want := count() + n; count() < want; time.Sleep(requestEvery) {
-		if t.Context().Err() != nil || t.Failed() {
-			t.Fatalf("%s was not served: %v", name, t.Context().Err())
+	want := count() + n
+	await(t, name+" is served", func() bool { return count() >= want })
+}
+
+// await waits for a condition, and gives up after a minute.
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !condition(); time.Sleep(requestEvery) {
+		if time.Now().After(end) {
+			t.Fatalf("waited a minute until %s", what)
 		}
+	}
+}
+
+func closed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

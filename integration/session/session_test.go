@@ -82,10 +82,7 @@ func TestSession_outlivesShortPrograms(t *testing.T) {
 	if !thorough {
 		programs = 25
 	}
-	for name, handOver := range map[string]func(t *testing.T, a *api, p *program) (refreshToken func() string){
-		"Store":                    byStore,
-		"InitialToken and OnToken": byHand,
-	} {
+	for name, handOver := range handOvers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAPI(t, 2*time.Second, 120*time.Millisecond)
@@ -107,6 +104,33 @@ func TestSession_outlivesShortPrograms(t *testing.T) {
 			a.wantAlive(t, refreshToken())
 		})
 	}
+}
+
+// A program that ends while its renewal is under way waits for what that brings.
+func TestSession_outlivesAProgramThatEndsInARenewal(t *testing.T) {
+	t.Parallel()
+	for name, handOver := range handOvers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAPI(t, 2*time.Second, 0)
+			p := a.program("program", "refresh token")
+			refreshToken := handOver(t, a, &p)
+			h := a.hold(p.Name)
+			r := start(t, p)
+			await(t, "it renews", func() bool { return closed(h.arrived) })
+			time.AfterFunc(500*time.Millisecond, func() { close(h.release) }) // enough to end without waiting
+			wantNoTrouble(t, p.Name, r.stop(t))
+			await(t, "the renewal has ended", func() bool { return closed(h.answered) })
+			a.wantAlive(t, refreshToken())
+		})
+	}
+}
+
+// handOvers are the ways from one program to the next. Each begins a session, and returns what reads its refresh
+// token.
+var handOvers = map[string]func(*testing.T, *api, *program) (refreshToken func() string){
+	"Store":                    byStore,
+	"InitialToken and OnToken": byHand,
 }
 
 // byStore begins a session in a token file.
@@ -136,9 +160,9 @@ func byHand(t *testing.T, a *api, p *program) func() string {
 // one dies between the answer to its token request and the storing of what that brought.
 func TestSession_outlivesKilledPrograms(t *testing.T) {
 	t.Parallel()
-	kills := 250
+	kills := 150
 	if !thorough {
-		kills = 40
+		kills = 30
 	}
 	for flow, spare := range map[string]bool{
 		"refresh token": true,  // in those moments
@@ -150,7 +174,7 @@ func TestSession_outlivesKilledPrograms(t *testing.T) {
 			a.store(t, a.logIn(t))
 			survivor := start(t, a.program("survivor", flow))
 			of := a.killMany(t, kills, flow, spare)
-			a.wantServed(t, "survivor", 10)
+			a.awaitServed(t, "survivor", 10)
 			got := survivor.stop(t)
 			if of.Lost > 0 {
 				got.Unauthorized = 0 // a session that ends takes its access tokens along
@@ -176,7 +200,9 @@ func (a *api) killMany(t *testing.T, kills int, flow string, spare bool) (of tal
 	t.Helper()
 	var alive []*running
 	for i := 0; of.Killed < kills; i++ {
-		alive = append(alive, start(t, a.program(fmt.Sprintf("victim %d", i), flow)))
+		p := a.program(fmt.Sprintf("victim %d", i), flow)
+		p.Exchange = flow == "refresh token" && i%2 == 0 // most others find a token that is fresh
+		alive = append(alive, start(t, p))
 		if len(alive) == 3 {
 			time.Sleep(rand.N(150 * time.Millisecond))
 			a.kill(t, alive[0], spare, &of)
