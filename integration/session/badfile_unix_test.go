@@ -15,8 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A file that is not the session's, or whose place is not fit for one, stays as it is, and no refresh token is used:
-// neither that in the file nor the program's own. A program that can log in does, and works; any other says why not.
+// A file that is not the session's, or whose place is not fit for one, stays as it is, and no
+// refresh token is used: neither that in the file nor the program's own. A program that can log in
+// does, and works; any other says why not.
 func TestSession_leavesBadFilesAlone(t *testing.T) {
 	t.Parallel()
 	rewrite := func(content string) func(string) error {
@@ -29,14 +30,14 @@ func TestSession_leavesBadFilesAlone(t *testing.T) {
 	}{
 		"empty":             {rewrite(""), "", "something else than a token"},
 		"garbage":           {rewrite("garbage\n"), "", "something else than a token"},
-		"cut off":           {func(path string) error { return os.Truncate(path, 100) }, "", "something else than a token"},
+		"cut off":           {truncate, "", "something else than a token"},
 		"huge":              {rewrite(strings.Repeat(" ", 1<<20+1)), "", "more than 1 MiB"},
 		"another Owner's":   {anotherOwner, "", "something else than a token of this Owner"},
 		"others may read":   {func(path string) error { return os.Chmod(path, 0o644) }, "", "chmod 600"},
 		"a pipe":            {pipe, "", "is not a regular file"},
 		"a link":            {link, "", "is not a regular file"},
 		"a directory":       {directory, "", "is not a regular file"},
-		"a pipe for a lock": {func(path string) error { return pipe(path + ".lock") }, ".lock", "is not a regular file"},
+		"a pipe for a lock": {pipeForLock, ".lock", "is not a regular file"},
 		"a read-only folder": {func(path string) error {
 			return os.Chmod(filepath.Dir(path), 0o500)
 		}, ".lock", "permission denied"},
@@ -87,8 +88,8 @@ func wantRefused(t *testing.T, got report, says ...string) {
 	}
 }
 
-// badFile gives the program a token file that spoil has been at, in a folder that is the program's user's, and
-// returns the refresh token that the file had before.
+// badFile gives the program a token file that spoil has been at, in a folder that is the program's
+// user's, and returns the refresh token that the file had before.
 func (a *api) badFile(t *testing.T, p *program, spoil func(path string) error) (refreshToken string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "session") // open to nobody, as t.TempDir is not
@@ -131,6 +132,10 @@ func pipe(path string) error {
 	os.Remove(path)
 	return syscall.Mkfifo(path, 0o600)
 }
+
+func pipeForLock(path string) error { return pipe(path + ".lock") }
+
+func truncate(path string) error { return os.Truncate(path, 100) }
 
 func link(path string) error {
 	if err := os.Rename(path, path+".target"); err != nil {

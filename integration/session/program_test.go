@@ -43,8 +43,8 @@ type program struct {
 	Password     string // netoauth.Secret does not marshal
 	RefreshToken string
 
-	Path     string // of the token file; "": no Store
-	Handover string // of a file that holds InitialToken, and into which OnToken writes; "": none
+	Path, Owner string // of the token file; "": no Store
+	Handover    string // the path of a file that holds InitialToken, and into which OnToken writes; "": none
 
 	Requests int  // how many to send; 0: one every 20 ms, until standard input ends
 	Exchange bool // one exchange by Token in place of requests
@@ -148,7 +148,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// run is the whole program. An error ends it with another status than 0; a request that fails is for the report.
+// run is the whole program. An error ends it with another status than 0; a request that fails is
+// for the report.
 func (p *program) run() error {
 	var got report
 	c, err := p.credential(&got)
@@ -212,7 +213,7 @@ type credential interface {
 func (p *program) credential(got *report) (credential, error) {
 	o := netoauth.Options{OnExchange: func(netoauth.Exchange) { got.Exchanges++ }}
 	if p.Path != "" {
-		o.Store = &tokenfile.File{Path: p.Path, Owner: owner}
+		o.Store = &tokenfile.File{Path: p.Path, Owner: p.Owner}
 	}
 	if p.Handover != "" {
 		text, err := os.ReadFile(p.Handover)

@@ -21,9 +21,9 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// api is netoauthtest behind a server that knows its programs. Its token endpoints are slow before and after
-// netoauthtest has taken a request up, the latter because there a used refresh token is on the way with no other
-// in its place.
+// api is netoauthtest behind a server that knows its programs. Its token endpoints are slow before
+// and after netoauthtest has taken a request up, the latter because there a used refresh token is
+// on the way with no other in its place.
 type api struct {
 	*netoauthtest.Server
 	url  string
@@ -139,7 +139,7 @@ func (a *api) hold(name string) hold {
 // program returns a program with the session's token file.
 func (a *api) program(name, flow string) program {
 	return program{
-		Name: name, URL: a.url, Flow: flow, Path: a.file.Path,
+		Name: name, URL: a.url, Flow: flow, Path: a.file.Path, Owner: owner,
 		Netosecret: a.Netosecret, Username: a.Username, Password: a.Password,
 	}
 }
@@ -254,7 +254,9 @@ type requests struct{ APIKey, Password, Refresh int }
 
 func (a *api) requests() requests {
 	return requests{
-		a.Requests(netoauthtest.APIKeyPath), a.Requests(netoauthtest.PasswordPath), a.Requests(netoauthtest.RefreshPath),
+		APIKey:   a.Requests(netoauthtest.APIKeyPath),
+		Password: a.Requests(netoauthtest.PasswordPath),
+		Refresh:  a.Requests(netoauthtest.RefreshPath),
 	}
 }
 

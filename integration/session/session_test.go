@@ -75,7 +75,8 @@ func wantNoTrouble(t *testing.T, name string, got report) {
 	}
 }
 
-// Short programs, one after the other, hand a session on, whatever the age of its token when they start and end.
+// Short programs, one after the other, hand a session on, whatever the age of its token when they
+// start and end.
 func TestSession_outlivesShortPrograms(t *testing.T) {
 	t.Parallel()
 	programs := 100
@@ -126,8 +127,8 @@ func TestSession_outlivesAProgramThatEndsInARenewal(t *testing.T) {
 	}
 }
 
-// handOvers are the ways from one program to the next. Each begins a session, and returns what reads its refresh
-// token.
+// handOvers are the ways from one program to the next. Each begins a session, and returns what
+// reads its refresh token.
 var handOvers = map[string]func(*testing.T, *api, *program) (refreshToken func() string){
 	"Store":                    byStore,
 	"InitialToken and OnToken": byHand,
@@ -156,8 +157,9 @@ func byHand(t *testing.T, a *api, p *program) func() string {
 	}
 }
 
-// Programs that are killed at any moment leave a whole file and no lock behind. They lose the session only where
-// one dies between the answer to its token request and the storing of what that brought.
+// Programs that are killed at any moment leave a whole file and no lock behind. They lose the
+// session only where one dies between the answer to its token request and the storing of what that
+// brought.
 func TestSession_outlivesKilledPrograms(t *testing.T) {
 	t.Parallel()
 	kills := 150

@@ -9,13 +9,15 @@ import (
 	"time"
 )
 
-// A program that is stopped while it has the lock keeps the others from refreshing, not from what they have. Later
-// they log in, or say what to do. None of them uses the refresh token, so that all go on once that program does.
+// A program that is stopped while it has the lock keeps the others from refreshing, not from what
+// they have. Later they log in, or say what to do. None of them uses the refresh token, so that all
+// go on once that program does.
 func TestSession_waitsForAStoppedProgram(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t, 4*time.Second, 0)
 	a.store(t, a.logIn(t))
-	refresh, password := start(t, a.program("refresh", "refresh token")), start(t, a.program("password", "password"))
+	refresh := start(t, a.program("refresh", "refresh token"))
+	password := start(t, a.program("password", "password"))
 	a.awaitServed(t, "refresh", 1)
 	a.awaitServed(t, "password", 1)
 
