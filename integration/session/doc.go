@@ -1,5 +1,5 @@
-// Package session starts real programs that share one session of the API, some of them hostile to
-// it by being killed or stopped. It has only tests.
+// Package session starts real programs that share one session of the API, some of which are killed
+// or stopped. It has only tests.
 //
 //	go -C integration test -v -count=1 ./session
 //
