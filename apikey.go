@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -20,11 +21,13 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// APIKey signs in with an API key, as its NETOSECRET holds it (see [ParseAPIKey]), and renews with the
-// refresh token while that lasts. In the API's reference it is "via API Key", POST /api/v1/auth/token.
+// APIKey signs in with an API key, as its NETOSECRET holds it (see [ParseAPIKey]), and renews with
+// the refresh token while that lasts. In the API's reference it is "via API Key", POST
+// /api/v1/auth/token.
 type APIKey struct {
-	// URL is the API's base URL; "" means DefaultURL. /api/v1 or /v1 at its end is dropped, any other path
-	// stays as a prefix. It must be https, unless its host is localhost or a loopback address.
+	// URL is the API's base URL; "" means DefaultURL. /api/v1 or /v1 at its end is dropped, any
+	// other path stays as a prefix. It must be https, unless its host is localhost or a loopback
+	// address.
 	URL string
 
 	// Shortname is the account or sub-account to sign in to, see [APIKey.Account].
@@ -36,34 +39,39 @@ type APIKey struct {
 	AppKey       Secret
 	SharedSecret Secret
 
-	// Reload returns the key anew, when the API refuses this one: for a shared secret that is regenerated while the
-	// program runs, as in a mounted file. It is asked once an exchange, within its 30 s. Only AppName, AppKey and
-	// SharedSecret count, so a sub-account's may return the parent's key; if they differ from those in use they are
-	// used from then on, and the log-in is tried again at once. nil without an error means nothing new, and its error
-	// joins the refusal. nil: the refusal stands.
+	// Reload returns the key anew, when the API refuses this one: for a shared secret that is
+	// regenerated while the program runs, as in a mounted file. It is asked once an exchange,
+	// within its 30 s. Only AppName, AppKey and SharedSecret count, so a sub-account's may return
+	// the parent's key; if they differ from those in use they are used from then on, and the log-in
+	// is tried again at once. nil without an error means nothing new, and its error joins the
+	// refusal. nil: the refusal stands.
 	Reload func(context.Context) (*APIKey, error) `json:"-"`
 
 	Options
 }
 
-// ParseAPIKey reads a NETOSECRET, the API key as the portal gives it out and the vendor documents it: base64 of a
-// JSON object with url, shortname, appname, sharedsecret and appkey. The base64 may be standard or URL-safe, padded
-// or not, with white space anywhere. Errors name what is missing or wrong, and show no part of the key.
+const pasteAll = "paste all of it, and nothing else"
+
+// ParseAPIKey reads a NETOSECRET, the API key as the portal gives it out and the vendor documents
+// it: base64 of a JSON object with url, shortname, appname, sharedsecret and appkey. The base64 may
+// be standard or URL-safe, padded or not, with white space anywhere. Errors name what is missing or
+// wrong, and show no part of the key.
 func ParseAPIKey(s string) (*APIKey, error) {
 	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.Join(strings.Fields(s), ""))
 	if s == "" {
 		return nil, errors.New("netoauth: NETOSECRET is empty")
 	}
 	if strings.HasPrefix(s, "eyJ") && strings.Count(s, ".") == 2 {
-		return nil, errors.New("netoauth: this is a JWT, a request token made from a NETOSECRET, not the NETOSECRET itself")
+		return nil, errors.New("netoauth: this is a JWT, a request token made from a NETOSECRET, " +
+			"not the NETOSECRET itself")
 	}
 	text, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 	if err != nil {
-		return nil, errors.New("netoauth: NETOSECRET is not base64; paste all of it, and nothing else")
+		return nil, errors.New("netoauth: NETOSECRET is not base64; " + pasteAll)
 	}
 	fields := endpoint.Object(text)
 	if fields == nil || !utf8.Valid(text) {
-		return nil, errors.New("netoauth: NETOSECRET does not hold a JSON object; paste all of it, and nothing else")
+		return nil, errors.New("netoauth: NETOSECRET does not hold a JSON object; " + pasteAll)
 	}
 	var missing, wrong, unreadable []string
 	field := func(name string) string {
@@ -72,7 +80,7 @@ func ParseAPIKey(s string) (*APIKey, error) {
 			wrong = append(wrong, name)
 		} else if v == "" {
 			missing = append(missing, name)
-		} else if strings.ContainsRune(v, utf8.RuneError) { // which encoding/json puts where it cannot read
+		} else if strings.ContainsRune(v, utf8.RuneError) { // encoding/json could not read it
 			unreadable = append(unreadable, name)
 		}
 		return v
@@ -84,15 +92,15 @@ func ParseAPIKey(s string) (*APIKey, error) {
 		AppKey:       Secret(field("appkey")),
 		SharedSecret: Secret(field("sharedsecret")),
 	}
-	if missing != nil {
-		return nil, fmt.Errorf("netoauth: NETOSECRET lacks %s", strings.Join(missing, ", "))
-	}
-	if wrong != nil {
-		return nil, fmt.Errorf("netoauth: in NETOSECRET, %s must be a string", strings.Join(wrong, ", "))
-	}
-	if unreadable != nil {
-		return nil, fmt.Errorf("netoauth: in NETOSECRET, %s has a character that cannot be read; paste all of it, and nothing else",
-			strings.Join(unreadable, ", "))
+	list := func(fields []string) string { return strings.Join(fields, ", ") }
+	switch {
+	case missing != nil:
+		return nil, errors.New("netoauth: NETOSECRET lacks " + list(missing))
+	case wrong != nil:
+		return nil, fmt.Errorf("netoauth: in NETOSECRET, %s must be a string", list(wrong))
+	case unreadable != nil:
+		return nil, fmt.Errorf("netoauth: in NETOSECRET, %s has a character that cannot be read; "+
+			pasteAll, list(unreadable))
 	}
 	base, err := origin.Parse(k.URL, DefaultURL)
 	if err != nil {
@@ -102,9 +110,9 @@ func ParseAPIKey(s string) (*APIKey, error) {
 	return k, nil
 }
 
-// Netosecret returns the NETOSECRET of k, the inverse of [ParseAPIKey]: a secret in the clear. Its url ends in
-// /api/v1, as the vendor's tools read it, and is DefaultURL's for a URL of ""; a URL that is not valid is written as
-// it is. Options and Reload are not part of it.
+// Netosecret returns the NETOSECRET of k, the inverse of [ParseAPIKey]: a secret in the clear. Its
+// url ends in /api/v1, as the vendor's tools read it, and is DefaultURL's for a URL of ""; a URL
+// that is not valid is written as it is. Options and Reload are not part of it.
 func (k *APIKey) Netosecret() string {
 	address := k.URL
 	if base, err := origin.Parse(k.URL, DefaultURL); err == nil {
@@ -120,8 +128,8 @@ func (k *APIKey) Netosecret() string {
 	return base64.StdEncoding.EncodeToString(text)
 }
 
-// Account returns the same key for a sub-account, which a parent account's key reaches. Tokens belong to an account,
-// so the copy has no InitialToken, OnToken and Store: give it its own.
+// Account returns the same key for a sub-account, which a parent account's key reaches. Tokens
+// belong to an account, so the copy has no InitialToken, OnToken and Store: give it its own.
 func (k *APIKey) Account(shortname string) *APIKey {
 	sub := *k
 	sub.Shortname = shortname
@@ -136,36 +144,40 @@ func (k APIKey) Format(s fmt.State, _ rune) {
 
 // Token logs in, now: nothing is cached, and ctx bounds it.
 //
-// The HTTP client is the one in ctx, see [oauth2.HTTPClient]. For the errors see [Error] and [ErrRejected].
+// The HTTP client is the one in ctx, see [oauth2.HTTPClient]. For the errors see [Error] and
+// [ErrRejected].
 func (k *APIKey) Token(ctx context.Context) (*oauth2.Token, error) {
 	return once(ctx, k.flow)
 }
 
-// TokenSource returns a token source that caches the token, renews it ahead of its expiry, and logs in
-// again where it cannot. It takes the HTTP client and the values from ctx, not its cancellation.
+// TokenSource returns a token source that caches the token, renews it ahead of its expiry, and logs
+// in again where it cannot. It takes the HTTP client and the values from ctx, not its cancellation.
 //
 // Most users will use [APIKey.Client] instead.
 func (k *APIKey) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return newTokenSource(ctx, k.flow)
 }
 
-// Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a [Transport] over
-// its own transport and a token source as of [APIKey.TokenSource].
-func (k *APIKey) Client(ctx context.Context) *http.Client { return newClient(ctx, k.TokenSource(ctx)) }
+// Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a
+// [Transport] over its own transport and a token source as of [APIKey.TokenSource].
+func (k *APIKey) Client(ctx context.Context) *http.Client {
+	return newClient(ctx, k.TokenSource(ctx))
+}
 
 func (k *APIKey) flow() (*flow, error) {
 	key := *k
-	f, err := newFlow("API key", k.Shortname, k.URL, k.Options, "Shortname", k.Shortname, "AppName", k.AppName,
+	f, err := newFlow("API key", k.Shortname, k.URL, k.Options,
+		"Shortname", k.Shortname, "AppName", k.AppName,
 		"AppKey", string(k.AppKey), "SharedSecret", string(k.SharedSecret))
 	if err != nil {
 		return nil, err
 	}
-	f.secrets = []string{string(k.AppKey), string(k.SharedSecret)}
+	f.secrets = k.secrets()
 	f.login = func(ctx context.Context) (*oauth2.Token, error) {
 		t, err := key.logIn(ctx, f, time.Now())
 		if off := clockError(err); off != 0 {
-			f.Logger.WarnContext(ctx, "netoauth: log-in refused, signing again with the server's time",
-				f.attrs("clock_off_by", off.String())...)
+			const message = "netoauth: log-in refused, signing again with the server's time"
+			f.Logger.WarnContext(ctx, message, f.attrs("clock_off_by", off.String())...)
 			t, err = key.logIn(ctx, f, time.Now().Add(off))
 		}
 		return t, err
@@ -183,8 +195,9 @@ func (k *APIKey) logIn(ctx context.Context, f *flow, now time.Time) (*oauth2.Tok
 		return nil, err
 	}
 	body, _ := json.Marshal(map[string]string{"jwt": signed}) // which cannot fail
-	hint := fmt.Sprintf("check that the NETOSECRET is current (a new shared secret ends the old one at once) and reaches "+
-		"the account %.100q; an IP allow list of the account can be the cause, too", k.Shortname)
+	hint := fmt.Sprintf("check that the NETOSECRET is current (a new shared secret ends the old "+
+		"one at once) and reaches the account %.100q; an IP allow list of the account can be the "+
+		"cause, too", k.Shortname)
 	sent := append(strings.Split(signed, "."), signed) // the middle part alone tells the AppKey
 	return f.post(ctx, "/api/v1/auth/token", endpoint.JSON, string(body), hint, sent...)
 }
@@ -193,22 +206,24 @@ func (k *APIKey) logIn(ctx context.Context, f *flow, now time.Time) (*oauth2.Tok
 func (k *APIKey) reload(ctx context.Context, f *flow) (changed bool, err error) {
 	next, err := k.Reload(ctx)
 	if next != nil { // its error, too, may quote it
-		f.secrets = []string{string(k.AppKey), string(k.SharedSecret), string(next.AppKey), string(next.SharedSecret)}
+		f.secrets = slices.Concat(k.secrets(), next.secrets())
 	}
 	switch {
 	case err != nil || next == nil:
 		return false, err
 	case next.AppName == "" || next.AppKey == "" || next.SharedSecret == "":
 		return false, errors.New("what it returned lacks AppName, AppKey or SharedSecret")
-	case next.AppName == k.AppName && next.AppKey == k.AppKey && next.SharedSecret == k.SharedSecret:
+	case next.AppName == k.AppName && slices.Equal(next.secrets(), k.secrets()):
 		return false, nil
 	}
 	k.AppName, k.AppKey, k.SharedSecret = next.AppName, next.AppKey, next.SharedSecret
 	return true, nil
 }
 
-// clockError returns how far the server's clock is ahead of ours, where that can be why a log-in was
-// refused: over 30 s, by the answer's Date. Otherwise 0.
+func (k *APIKey) secrets() []string { return []string{string(k.AppKey), string(k.SharedSecret)} }
+
+// clockError returns how far the server's clock is ahead of ours, where that can be why a log-in
+// was refused: over 30 s, by the answer's Date. Otherwise 0.
 func clockError(err error) time.Duration {
 	e, answered := errors.AsType[*Error](err)
 	if !answered || !errors.Is(e, ErrRejected) || e.date.IsZero() {
@@ -220,13 +235,15 @@ func clockError(err error) time.Duration {
 	return 0
 }
 
-// requestToken returns the JWT that the API exchanges for tokens: an HS256 JWS over the key's claims.
+// requestToken returns the JWT that the API exchanges for tokens: an HS256 JWS over the key's
+// claims.
 func (k *APIKey) requestToken(now time.Time) (string, error) {
 	// go-jose refuses a key under 32 bytes. HMAC fills a key up to its 64-byte block with zero
 	// bytes (RFC 2104 section 2), so zero bytes added here do not change the signature.
 	secret := make([]byte, max(32, len(k.SharedSecret)))
 	copy(secret, k.SharedSecret)
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: secret}, new(jose.SignerOptions).WithType("JWT"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: secret},
+		new(jose.SignerOptions).WithType("JWT"))
 	if err != nil {
 		return "", fmt.Errorf("netoauth: API key: signing the request token: %w", err)
 	}

@@ -35,9 +35,9 @@
 // A 401 from the API puts the token in doubt. It is renewed, at most once in 30 s, and the requests
 // that were refused are sent once more; all others keep using it until the next is there.
 //
-// The context given to TokenSource and Client supplies the HTTP client ([oauth2.HTTPClient]) and its
-// values; its end does not end the source. No goroutine or timer outlives an exchange, so there is
-// nothing to close. A program that ends calls [Wait] first, so that no refresh token gets lost.
+// The context given to TokenSource and Client supplies the HTTP client ([oauth2.HTTPClient]) and
+// its values; its end does not end the source. No goroutine or timer outlives an exchange, so there
+// is nothing to close. A program that ends calls [Wait] first, so that no refresh token gets lost.
 //
 // # Sessions
 //
@@ -80,9 +80,9 @@
 // # What never happens
 //
 // No secret or token in an error, a log record or a formatted value. No token to another host, and
-// no credentials after a redirect. No request stuck behind someone else's renewal, and no good token
-// lost to one path's 401. No log-in per request while the log-in fails. No fleet that keeps an
-// overloaded endpoint down.
+// no credentials after a redirect. No request stuck behind someone else's renewal, and no good
+// token lost to one path's 401. No log-in per request while the log-in fails. No fleet that keeps
+// an overloaded endpoint down.
 //
 // For tests of programs that use the API there is the package netoauthtest, for a shell the command
 // netotoken.

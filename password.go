@@ -11,21 +11,23 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Password signs in with a user's name and password, and renews with the refresh token while that lasts.
-// In the API's reference it is "via User Credentials", POST /api/auth/bearer/token.
+// Password signs in with a user's name and password, and renews with the refresh token while that
+// lasts. In the API's reference it is "via User Credentials", POST /api/auth/bearer/token.
 type Password struct {
-	// URL is the API's base URL; "" means DefaultURL. /api/v1 or /v1 at its end is dropped, any other path
-	// stays as a prefix. It must be https, unless its host is localhost or a loopback address.
+	// URL is the API's base URL; "" means DefaultURL. /api/v1 or /v1 at its end is dropped, any
+	// other path stays as a prefix. It must be https, unless its host is localhost or a loopback
+	// address.
 	URL string
 
 	// Username and Password are the user's, both required.
 	Username string
 	Password Secret
 
-	// Reload returns the user's credentials anew, when the API refuses these: for a password that is changed while
-	// the program runs. It is asked once an exchange, within its 30 s. Only Username and Password count; if they
-	// differ from those in use they are used from then on, and the log-in is tried again at once. nil without an
-	// error means nothing new, and its error joins the refusal. nil: the refusal stands.
+	// Reload returns the user's credentials anew, when the API refuses these: for a password that
+	// is changed while the program runs. It is asked once an exchange, within its 30 s. Only
+	// Username and Password count; if they differ from those in use they are used from then on, and
+	// the log-in is tried again at once. nil without an error means nothing new, and its error
+	// joins the refusal. nil: the refusal stands.
 	Reload func(context.Context) (*Password, error) `json:"-"`
 
 	Options
@@ -38,36 +40,39 @@ func (p Password) Format(s fmt.State, _ rune) {
 
 // Token logs in, now: nothing is cached, and ctx bounds it.
 //
-// The HTTP client is the one in ctx, see [oauth2.HTTPClient]. For the errors see [Error] and [ErrRejected].
+// The HTTP client is the one in ctx, see [oauth2.HTTPClient]. For the errors see [Error] and
+// [ErrRejected].
 func (p *Password) Token(ctx context.Context) (*oauth2.Token, error) {
 	return once(ctx, p.flow)
 }
 
-// TokenSource returns a token source that caches the token, renews it ahead of its expiry, and logs in
-// again where it cannot. It takes the HTTP client and the values from ctx, not its cancellation.
+// TokenSource returns a token source that caches the token, renews it ahead of its expiry, and logs
+// in again where it cannot. It takes the HTTP client and the values from ctx, not its cancellation.
 //
 // Most users will use [Password.Client] instead.
 func (p *Password) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return newTokenSource(ctx, p.flow)
 }
 
-// Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a [Transport] over
-// its own transport and a token source as of [Password.TokenSource].
+// Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a
+// [Transport] over its own transport and a token source as of [Password.TokenSource].
 func (p *Password) Client(ctx context.Context) *http.Client {
 	return newClient(ctx, p.TokenSource(ctx))
 }
 
 func (p *Password) flow() (*flow, error) {
 	username, password, reload := p.Username, string(p.Password), p.Reload
-	f, err := newFlow("password", username, p.URL, p.Options, "Username", username, "Password", password)
+	f, err := newFlow("password", username, p.URL, p.Options,
+		"Username", username, "Password", password)
 	if err != nil {
 		return nil, err
 	}
 	f.secrets = []string{password}
 	f.login = func(ctx context.Context) (*oauth2.Token, error) {
 		form := url.Values{"username": {username}, "password": {password}}
-		return f.post(ctx, "/api/auth/bearer/token", endpoint.Form, form.Encode(), "check the user name and the "+
-			"password; multi-factor log-in or an IP allow list of the account can be the cause, too")
+		return f.post(ctx, "/api/auth/bearer/token", endpoint.Form, form.Encode(),
+			"check the user name and the password; multi-factor log-in or an IP allow list of the "+
+				"account can be the cause, too")
 	}
 	if reload == nil {
 		return f, nil

@@ -17,15 +17,17 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Refresh signs in with a refresh token and no credentials to log in again: once that token is refused,
-// a person must get another. In the API's reference it is "via Refresh Token", POST /api/auth/bearer/refresh.
+// Refresh signs in with a refresh token and no credentials to log in again: once that token is
+// refused, a person must get another. In the API's reference it is "via Refresh Token", POST
+// /api/auth/bearer/refresh.
 type Refresh struct {
-	// URL is the API's base URL; "" means DefaultURL. /api/v1 or /v1 at its end is dropped, any other path
-	// stays as a prefix. It must be https, unless its host is localhost or a loopback address.
+	// URL is the API's base URL; "" means DefaultURL. /api/v1 or /v1 at its end is dropped, any
+	// other path stays as a prefix. It must be https, unless its host is localhost or a loopback
+	// address.
 	URL string
 
-	// RefreshToken is exchanged first, unless the Store or InitialToken has one: that is newer. Where that one is
-	// refused, RefreshToken is tried once. "" is an error without either.
+	// RefreshToken is exchanged first, unless the Store or InitialToken has one: that is newer.
+	// Where that one is refused, RefreshToken is tried once. "" is an error without either.
 	RefreshToken Secret
 
 	Options
@@ -34,26 +36,30 @@ type Refresh struct {
 // Format prints the type alone, whatever the verb.
 func (r Refresh) Format(s fmt.State, _ rune) { io.WriteString(s, "netoauth.Refresh{"+redacted+"}") }
 
-// Token exchanges the refresh token, now: nothing is cached, and ctx bounds it. Where the API rotates refresh
-// tokens, the one in r is used up: the next is in the token, in OnToken, and in the Store, whose refresh token is
-// the one that is exchanged.
+// Token exchanges the refresh token, now: nothing is cached, and ctx bounds it. Where the API
+// rotates refresh tokens, the one in r is used up: the next is in the token, in OnToken, and in the
+// Store, whose refresh token is the one that is exchanged.
 //
-// The HTTP client is the one in ctx, see [oauth2.HTTPClient]. For the errors see [Error] and [ErrRejected].
+// The HTTP client is the one in ctx, see [oauth2.HTTPClient]. For the errors see [Error] and
+// [ErrRejected].
 func (r *Refresh) Token(ctx context.Context) (*oauth2.Token, error) {
 	return once(ctx, r.flow)
 }
 
-// TokenSource returns a token source that caches the token and renews it ahead of its expiry, with each
-// refresh token it gets. It takes the HTTP client and the values from ctx, not its cancellation.
+// TokenSource returns a token source that caches the token and renews it ahead of its expiry, with
+// each refresh token it gets. It takes the HTTP client and the values from ctx, not its
+// cancellation.
 //
 // Most users will use [Refresh.Client] instead.
 func (r *Refresh) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return newTokenSource(ctx, r.flow)
 }
 
-// Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a [Transport] over
-// its own transport and a token source as of [Refresh.TokenSource].
-func (r *Refresh) Client(ctx context.Context) *http.Client { return newClient(ctx, r.TokenSource(ctx)) }
+// Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a
+// [Transport] over its own transport and a token source as of [Refresh.TokenSource].
+func (r *Refresh) Client(ctx context.Context) *http.Client {
+	return newClient(ctx, r.TokenSource(ctx))
+}
 
 func (r *Refresh) flow() (*flow, error) {
 	token := string(r.RefreshToken)
@@ -72,9 +78,9 @@ func (r *Refresh) flow() (*flow, error) {
 	return f, nil
 }
 
-// exchanger is the raw token source under x/oauth2's cache: each call of Token is one exchange, unless another
-// program that shares the Store has made it. It refreshes while that works, and else logs in. Not safe for
-// concurrent use: the live source lets one goroutine in at a time.
+// exchanger is the raw token source under x/oauth2's cache: each call of Token is one exchange,
+// unless another program that shares the Store has made it. It refreshes while that works, and else
+// logs in. Not safe for concurrent use: the live source lets one goroutine in at a time.
 type exchanger struct {
 	*flow
 	ctx     context.Context
@@ -96,7 +102,13 @@ type exchanger struct {
 
 // newExchanger returns the raw source of f, whose exchanges ctx bounds.
 func newExchanger(ctx context.Context, f *flow) *exchanger {
-	return &exchanger{flow: f, ctx: ctx, token: new(cachedToken), refreshToken: f.refreshToken, spare: f.refreshToken}
+	return &exchanger{
+		flow:         f,
+		ctx:          ctx,
+		token:        new(cachedToken),
+		refreshToken: f.refreshToken,
+		spare:        f.refreshToken,
+	}
 }
 
 // once performs a single exchange: the log-in, or the refresh where there is none.
@@ -118,7 +130,8 @@ func once(ctx context.Context, credential func() (*flow, error)) (*oauth2.Token,
 	return &x.token.token, nil
 }
 
-// Token performs one exchange, and tells OnToken. The token is for the cache: it expires at its renewal point.
+// Token performs one exchange, and tells OnToken. The token is for the cache: it expires at its
+// renewal point.
 func (x *exchanger) Token() (*oauth2.Token, error) {
 	start := time.Now()
 	x.endpoint = ""
@@ -142,7 +155,8 @@ func (x *exchanger) Token() (*oauth2.Token, error) {
 	return x.token.untilRenewal(), nil
 }
 
-// report tells OnExchange and the Logger of the exchange that Token has made, if any. The next may be after retryIn.
+// report tells OnExchange and the Logger of the exchange that Token has made, if any. The next may
+// be after retryIn.
 func (x *exchanger) report(retryIn time.Duration) {
 	e := x.last
 	if e == nil {
@@ -155,7 +169,8 @@ func (x *exchanger) report(retryIn time.Duration) {
 	}
 	attrs := x.attrs("endpoint", x.endpoint, "took", e.Took.String())
 	if e.Err != nil {
-		x.Logger.WarnContext(x.ctx, "netoauth: no token issued", append(attrs, "err", e.Err, "retry_in", retryIn.String())...)
+		attrs = append(attrs, "err", e.Err, "retry_in", retryIn.String())
+		x.Logger.WarnContext(x.ctx, "netoauth: no token issued", attrs...)
 		return
 	}
 	x.Logger.DebugContext(x.ctx, "netoauth: token issued", append(attrs, "expiry", e.Expiry)...)
@@ -165,14 +180,19 @@ func (x *exchanger) warn(message string, err error) {
 	x.Logger.WarnContext(x.ctx, "netoauth: "+message, x.attrs("err", err)...)
 }
 
+func (x *exchanger) debug(message string, attrs ...any) {
+	x.Logger.DebugContext(x.ctx, "netoauth: "+message, x.attrs(attrs...)...)
+}
+
 // safe returns an error of the program's own Store or Reload with a text that quotes no credential.
 func (x *exchanger) safe(err error) error {
 	t := x.token.token
-	secrets := append([]string{t.AccessToken, t.RefreshToken, x.refreshToken, x.spare}, x.secrets...)
-	return redact.Error(redact.New(secrets...).Cause(err), err)
+	all := append([]string{t.AccessToken, t.RefreshToken, x.refreshToken, x.spare}, x.secrets...)
+	return redact.Error(redact.New(all...).Cause(err), err)
 }
 
-// load returns the token that the Store has, where it is news, or InitialToken in its place; else nil.
+// load returns the token that the Store has, where it is news, or InitialToken in its place; else
+// nil.
 func (x *exchanger) load() *cachedToken {
 	if x.Store == nil {
 		return x.notice(nil)
@@ -181,15 +201,16 @@ func (x *exchanger) load() *cachedToken {
 	defer cancel()
 	stored, err := x.Store.Load(ctx)
 	if err != nil {
-		x.Logger.DebugContext(x.ctx, "netoauth: the Store could not be read", x.attrs("err", x.safe(err))...)
+		x.debug("the Store could not be read", "err", x.safe(err))
 		stored = nil
 	}
 	return x.notice(stored)
 }
 
-// notice looks at what the Store has, and returns it where another program has put it there since the last look.
-// Then its refresh token is the one to use; else that is the one in hand, which the Store may lack because it could
-// not be written. Where the Store has none, InitialToken is what a source without a token starts from.
+// notice looks at what the Store has, and returns it where another program has put it there since
+// the last look. Then its refresh token is the one to use; else that is the one in hand, which the
+// Store may lack because it could not be written. Where the Store has none, InitialToken is what a
+// source without a token starts from.
 func (x *exchanger) notice(stored *oauth2.Token) *cachedToken {
 	if stored == nil && x.token.token.AccessToken == "" {
 		stored = x.InitialToken
@@ -217,18 +238,20 @@ func (x *exchanger) adopt(t *oauth2.Token) {
 	}
 }
 
-// takeOver takes a stored token, or InitialToken, into the hand in the place of an exchange, if it is fresh.
+// takeOver takes a stored token, or InitialToken, into the hand in the place of an exchange, if it
+// is fresh.
 func (x *exchanger) takeOver(stored *cachedToken) bool {
 	if stored == nil || x.single || !stored.fresh(time.Now()) {
 		return false
 	}
 	x.token, x.noticed, x.failed = stored, nil, false
-	x.Logger.DebugContext(x.ctx, "netoauth: stored token taken over", x.attrs("expiry", stored.token.Expiry)...)
+	x.debug("stored token taken over", "expiry", stored.token.Expiry)
 	return true
 }
 
-// transact gets the next token into x.token and, where there is a Store, into that, in one Update. It reports
-// whether there was an exchange: there is none where another program has renewed the token in the meantime.
+// transact gets the next token into x.token and, where there is a Store, into that, in one Update.
+// It reports whether there was an exchange: there is none where another program has renewed the
+// token in the meantime.
 func (x *exchanger) transact() (exchanged bool, err error) {
 	if x.Store == nil {
 		x.notice(nil) // for Token, which loads nothing
@@ -241,7 +264,7 @@ func (x *exchanger) transact() (exchanged bool, err error) {
 	called := false
 	failure := x.Store.Update(ctx, func(stored *oauth2.Token) (*oauth2.Token, error) {
 		if called || !timer.Stop() {
-			return nil, errors.New("netoauth: Store's Update called its function too late, or twice")
+			return nil, errors.New("netoauth: Update of the Store called f too late, or twice")
 		}
 		called = true
 		defer timer.Reset(storeTimeout)
@@ -266,17 +289,18 @@ func (x *exchanger) transact() (exchanged bool, err error) {
 
 // withoutStore is the exchange where the Store's Update has failed before it called its function.
 func (x *exchanger) withoutStore(failure error) error {
-	failure = cmp.Or(failure, errors.New("its Update did not call its function"))
+	failure = cmp.Or(failure, errors.New("its Update did not call f"))
 	if x.login != nil {
 		x.warn("the Store cannot be used, logging in", x.safe(failure))
 		return x.exchange(false)
 	}
-	return redact.Error(fmt.Sprintf("netoauth: %s: the Store cannot be used, so the refresh token was left unused: %v",
-		x.name, x.safe(failure)), failure)
+	return redact.Error("netoauth: refresh token: the Store cannot be used, so the refresh token was "+
+		"left unused: "+x.safe(failure).Error(), failure)
 }
 
-// exchange gets a token from the API into x.token, with more tries at a transient fault while somebody waits for it,
-// unless the exchange before this one failed. With refresh it may use the refresh token.
+// exchange gets a token from the API into x.token, with more tries at a transient fault while
+// somebody waits for it, unless the exchange before this one failed. With refresh it may use the
+// refresh token.
 func (x *exchanger) exchange(refresh bool) error {
 	ctx, cancel := context.WithTimeout(x.ctx, exchangeTimeout)
 	defer cancel()
@@ -286,7 +310,8 @@ func (x *exchanger) exchange(refresh bool) error {
 	}
 	x.fault, x.reloaded = nil, false
 	if x.login == nil && x.refreshToken == "" {
-		return errors.New("netoauth: " + x.name + ": there is none, neither in RefreshToken nor in the Store")
+		return errors.New("netoauth: refresh token: there is none in RefreshToken or the Store; " +
+			"set it")
 	}
 	wanted := func() bool { return ctx.Err() == nil && x.waiting.Load() > 0 }
 	for try := 1; ; try++ {
@@ -331,7 +356,8 @@ func (x *exchanger) try(ctx context.Context, refresh bool) (*oauth2.Token, error
 	return x.logIn(ctx)
 }
 
-// refresh exchanges the refresh token. An answer without another keeps it in use (RFC 6749 section 6).
+// refresh exchanges the refresh token. An answer without another keeps it in use (RFC 6749 section
+// 6).
 func (x *exchanger) refresh(ctx context.Context) (*oauth2.Token, error) {
 	token, hint := x.refreshToken, "logging in follows"
 	if x.login == nil {
@@ -348,8 +374,9 @@ func (x *exchanger) refresh(ctx context.Context) (*oauth2.Token, error) {
 	return t, err
 }
 
-// refreshSpare tries Refresh's own refresh token, once, where a stored one was refused with err. If that brings
-// nothing, the stored one stays the one to use: it is the newer, and was perhaps refused for another's fault.
+// refreshSpare tries Refresh's own refresh token, once, where a stored one was refused with err. If
+// that brings nothing, the stored one stays the one to use: it is the newer, and was perhaps
+// refused for another's fault.
 func (x *exchanger) refreshSpare(ctx context.Context, err error) (*oauth2.Token, error) {
 	if x.spare == "" {
 		return nil, err
@@ -364,7 +391,8 @@ func (x *exchanger) refreshSpare(ctx context.Context, err error) (*oauth2.Token,
 	return t, err
 }
 
-// logIn logs in, and where that is refused asks Reload, once an exchange, and logs in with what is new.
+// logIn logs in, and where that is refused asks Reload, once an exchange, and logs in with what is
+// new.
 func (x *exchanger) logIn(ctx context.Context) (*oauth2.Token, error) {
 	t, err := x.login(ctx)
 	if !errors.Is(err, ErrRejected) || x.reload == nil || x.reloaded {
@@ -373,7 +401,8 @@ func (x *exchanger) logIn(ctx context.Context) (*oauth2.Token, error) {
 	x.reloaded = true
 	changed, failure := x.reload(ctx)
 	if failure != nil {
-		return nil, redact.Error(fmt.Sprintf("%v; and Reload failed: %v", err, x.safe(failure)), errors.Join(err, failure))
+		text := fmt.Sprintf("%v; and Reload failed: %v", err, x.safe(failure))
+		return nil, redact.Error(text, errors.Join(err, failure))
 	}
 	if !changed {
 		return t, err

@@ -27,18 +27,19 @@ const DefaultURL = "https://api.netography.com"
 
 // The policy of the token sources, every number of it.
 const (
-	// A token is renewed at a random point between these parts of its lifetime, so that a fleet that started
-	// together does not renew together.
+	// A token is renewed at a random point between these parts of its lifetime, so that a fleet
+	// that started together does not renew together.
 	renewFrom, renewTo = 70, 85 // percent
 
-	// It serves until its end less a margin, for the way to the API and clocks that differ: a tenth of its
-	// lifetime, within these bounds. The lower one holds while renewals meet transient faults.
+	// It serves until its end less a margin, for the way to the API and clocks that differ: a tenth
+	// of its lifetime, within these bounds. The lower one holds while renewals meet transient
+	// faults.
 	minMargin, maxMargin = time.Second, 10 * time.Second
 
 	exchangeTimeout = 30 * time.Second // for an exchange, all its tries included
-	storeTimeout    = 20 * time.Second // for what a Store does before an exchange, and again after it
-	firstUseTimeout = 5 * time.Second  // for the renewal of a stored token, before it is used as it is
-	maxClockError   = 30 * time.Second // by the server's clock; beyond it a refused request token is signed anew
+	storeTimeout    = 20 * time.Second // for what a Store does before it, and again after it
+	firstUseTimeout = 5 * time.Second  // for renewing a stored token before it is used as it is
+	maxClockError   = 30 * time.Second // beyond which a refused request token is signed anew
 
 	maxTries           = 3 // of an exchange that somebody waits for, at a transient fault
 	minPause, maxPause = 400 * time.Millisecond, 800 * time.Millisecond
@@ -56,69 +57,74 @@ const (
 
 // Options are the settings that all flows share. The zero value is ready to use.
 //
-// The functions among them are called by the exchange, which waits for them: they must not use the token source,
-// nor Wait for it, and a panic in one ends the program. For one token source the calls come one at a time and in
-// order.
+// The functions among them are called by the exchange, which waits for them: they must not use the
+// token source, nor Wait for it, and a panic in one ends the program. For one token source the
+// calls come one at a time and in order.
 type Options struct {
-	// InitialToken is a token to start from, as in oauth2.ReuseTokenSource(t, src): for a program that was given
-	// one. It serves until it expires, and its refresh token, if any, is used before a log-in. Only TokenSource and
-	// Client use it; [Refresh] takes its refresh token in Token, too. Where there is a Store, it counts only if that
-	// has no token. nil: none.
+	// InitialToken is a token to start from, as in oauth2.ReuseTokenSource(t, src): for a program
+	// that was given one. It serves until it expires, and its refresh token, if any, is used before
+	// a log-in. Only TokenSource and Client use it; [Refresh] takes its refresh token in Token,
+	// too. Where there is a Store, it counts only if that has no token. nil: none.
 	InitialToken *oauth2.Token `json:"-"`
 
-	// OnToken is called with every newly issued token before anyone uses it: for a program that must know it.
-	// To keep tokens from run to run use Store, which other programs may share. nil: not called.
+	// OnToken is called with every newly issued token before anyone uses it: for a program that
+	// must know it. To keep tokens from run to run use Store, which other programs may share. nil:
+	// not called.
 	OnToken func(*oauth2.Token) `json:"-"`
 
-	// Store keeps the session, where it is to outlive the program or several programs share it; package tokenfile
-	// has one in a file. nil: the session ends with the program.
+	// Store keeps the session, where it is to outlive the program or several programs share it;
+	// package tokenfile has one in a file. nil: the session ends with the program.
 	Store Store `json:"-"`
 
-	// OnExchange is called with what each exchange came to, before anyone gets its result: for metrics and alerts.
-	// nil: not called.
+	// OnExchange is called with what each exchange came to, before anyone gets its result: for
+	// metrics and alerts. nil: not called.
 	OnExchange func(Exchange) `json:"-"`
 
-	// Logger gets one record for each exchange, Debug where it issued a token and Warn where it did not, a Warn for
-	// each fall-back, and a Debug record for a stored token taken over and for a request that gets no token
-	// because it goes to another origin. The attributes are flow, account, endpoint, took, expiry, err and retry_in,
-	// as in [Exchange], with durations as text; origin; and clock_off_by, how far the server's clock is ahead. The
-	// messages may change. No secret and no token is in a record. nil: silent.
+	// Logger gets one record for each exchange, Debug where it issued a token and Warn where it did
+	// not, a Warn for each fall-back, and a Debug record for a stored token taken over and for a
+	// request that gets no token because it goes to another origin. The attributes are flow,
+	// account, endpoint, took, expiry, err and retry_in, as in [Exchange], with durations as text;
+	// origin; and clock_off_by, how far the server's clock is ahead. The messages may change. No
+	// secret and no token is in a record. nil: silent.
 	Logger *slog.Logger `json:"-"`
 }
 
 // Format prints no field, whatever the verb: fmt would print InitialToken's tokens.
 func (Options) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 
-// Store keeps a session's token for later runs and for other programs. Its methods are called by exchanges, and
-// must not use the token source. Package tokenfile has a Store in a file; one in a database is a row and its lock.
+// Store keeps a session's token for later runs and for other programs. Its methods are called by
+// exchanges, and must not use the token source. Package tokenfile has a Store in a file; one in a
+// database is a row and its lock.
 type Store interface {
 	// Load returns the stored token, nil if there is none. It does not wait for an Update.
 	Load(ctx context.Context) (*oauth2.Token, error)
 
-	// Update calls f at most once with the stored token, nil if there is none. It stores what f returns, unless that
-	// is nil or f fails, and returns f's error as it is. From before the one to after the other it keeps out every
-	// other Update of the session, in this program and in others. f talks to the API: an optimistic transaction
-	// must lock first, not call f again. ctx ends after 20 s unless f has been called by then, and 20 s after f.
+	// Update calls f at most once with the stored token, nil if there is none. It stores what f
+	// returns, unless that is nil or f fails, and returns f's error as it is. From before the one
+	// to after the other it keeps out every other Update of the session, in this program and in
+	// others. f talks to the API: an optimistic transaction must lock first, not call f again. ctx
+	// ends after 20 s unless f has been called by then, and 20 s after f.
 	Update(ctx context.Context, f func(stored *oauth2.Token) (*oauth2.Token, error)) error
 }
 
-// Exchange is one attempt to get a token from the API, with all its tries, the fall-back to a log-in, the second
-// signature and Reload. Taking over a stored token is none.
+// Exchange is one attempt to get a token from the API, with all its tries, the fall-back to a
+// log-in, the second signature and Reload. Taking over a stored token is none.
 type Exchange struct {
 	Flow    string        // "API key", "password" or "refresh token"
-	Account string        // the API key's Shortname, the password's Username; "" with a refresh token
+	Account string        // the API key's Shortname or the password's Username; else ""
 	Took    time.Duration // all of it, waiting for a Store included
 	Expiry  time.Time     // of the token it issued; zero: none, or one without an end
 	Err     error         // nil: a token was issued
-	RetryIn time.Duration // after a failure, how long the source waits before the next; 0: it does not
+	RetryIn time.Duration // after a failure, how long the source waits; 0: it does not
 }
 
 const redacted = "[redacted]"
 
-// Secret is a credential that prints, logs and marshals as "[redacted]"; string(s) is its value, "" is none.
-// fmt and encoding/json do not ask a value in an unexported struct field or a map key for its methods,
-// so a Secret there is as bare as a string; the credential types of this package are safe by pointer
-// with %v, %+v and %#v even in an unexported field. encoding/gob writes a Secret in the clear.
+// Secret is a credential that prints, logs and marshals as "[redacted]"; string(s) is its value, ""
+// is none. fmt and encoding/json do not ask a value in an unexported struct field or a map key for
+// its methods, so a Secret there is as bare as a string; the credential types of this package are
+// safe by pointer with %v, %+v and %#v even in an unexported field. encoding/gob writes a Secret in
+// the clear.
 type Secret string
 
 // String returns "[redacted]".
@@ -130,11 +136,12 @@ func (Secret) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 // MarshalText returns "[redacted]"; a Secret can be read from JSON but not written to it.
 func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// UnmarshalText takes text for the value. "[redacted]" is an error: it is what is left of a Secret that was
-// marshaled.
+// UnmarshalText takes text for the value. "[redacted]" is an error: it is what is left of a Secret
+// that was marshaled.
 func (s *Secret) UnmarshalText(text []byte) error {
 	if string(text) == redacted {
-		return errors.New(`netoauth: "[redacted]" is not a secret but what a Secret marshals as; read it from where it is kept`)
+		return errors.New(`netoauth: "[redacted]" is not a secret but what one marshals as; ` +
+			"read the secret from where it is kept")
 	}
 	*s = Secret(text)
 	return nil
@@ -144,21 +151,24 @@ func (s *Secret) UnmarshalText(text []byte) error {
 func (Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // ErrRejected is found, with [errors.Is], in the error of an exchange whose credentials the API
-// refused for good: a 4xx status other than 408, 425 and 429. A person must act; trying again does not help.
+// refused for good: a 4xx status other than 408, 425 and 429. A person must act; trying again does
+// not help.
 var ErrRejected = errors.New("netoauth: credentials rejected")
 
-// Error is an exchange that the token endpoint answered, but not with a token. [errors.As] finds it, and an
-// [oauth2.RetrieveError], in what Token and RoundTrip return. What quotes a credential is withheld from both; the
-// RetrieveError's Body has the API's error object and nothing else.
+// Error is an exchange that the token endpoint answered, but not with a token. [errors.As] finds
+// it, and an [oauth2.RetrieveError], in what Token and RoundTrip return. What quotes a credential
+// is withheld from both; the RetrieveError's Body has the API's error object and nothing else.
 type Error struct {
-	StatusCode int `json:"status"` // HTTP status of the answer, 2xx where its body was not a usable token
+	// StatusCode is the HTTP status of the answer, 2xx where its body was not a usable token.
+	StatusCode int `json:"status"`
 
-	// Name and Message are from the API's error object, printable and cut to a line's length; "" if it sent none.
+	// Name and Message are from the API's error object, printable and cut to a line's length; "" if
+	// it sent none.
 	Name    string `json:"name"`
 	Message string `json:"message"`
 
-	// RetryAfter is how long the API asks to wait, by its Retry-After header (RFC 9110 section 10.2.3); 0: it does
-	// not. A token source heeds it, 10 min at most.
+	// RetryAfter is how long the API asks to wait, by its Retry-After header (RFC 9110 section
+	// 10.2.3); 0: it does not. A token source heeds it, 10 min at most.
 	RetryAfter time.Duration `json:"-"`
 
 	what    string    // the exchange: flow, account and endpoint
@@ -190,8 +200,9 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns the [oauth2.RetrieveError] and, for an answer cut off half way, its cause.
 func (e *Error) Unwrap() []error { return e.causes }
 
-// transient reports whether the same exchange may succeed later: no connection, a broken answer,
-// or a status that says so (RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2, RFC 6585 section 4).
+// transient reports whether the same exchange may succeed later: no connection, a broken answer, or
+// a status that says so (RFC 9110 sections 15.5.9 and 15.6, RFC 8470 section 5.2, RFC 6585 section
+// 4).
 func transient(err error) bool {
 	e, answered := errors.AsType[*Error](err)
 	if !answered {
@@ -213,7 +224,8 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// flow is a credential, checked and ready to be exchanged. Only the exchange under way uses its functions.
+// flow is a credential, checked and ready to be exchanged. Only the exchange under way uses its
+// functions.
 type flow struct {
 	Options
 	name    string                 // as in Exchange
@@ -227,8 +239,8 @@ type flow struct {
 	endpoint     string   // of the last request of this exchange; "": none was sent
 }
 
-// newFlow checks what all credentials have in common. required is the names and values of fields that
-// must not be empty.
+// newFlow checks what all credentials have in common. required is the names and values of fields
+// that must not be empty.
 func newFlow(name, account, rawURL string, o Options, required ...string) (*flow, error) {
 	for i := 0; i < len(required); i += 2 {
 		if required[i+1] == "" {
@@ -240,16 +252,18 @@ func newFlow(name, account, rawURL string, o Options, required ...string) (*flow
 		return nil, fmt.Errorf("netoauth: %s: %w", name, err)
 	}
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	initial := *cmp.Or(o.InitialToken, new(oauth2.Token)) // a copy: the caller may go on with its own
-	o.InitialToken = &initial
+	initial := *cmp.Or(o.InitialToken, new(oauth2.Token))
+	o.InitialToken = &initial // a copy: the caller may go on with its own
 	f := &flow{Options: o, name: name, base: base}
 	f.account.Store(&account)
 	return f, nil
 }
 
-// post sends body to the API's path and returns the token that is the answer. sent is the credentials in body, and
-// hint says what to do where they are refused.
-func (f *flow) post(ctx context.Context, path, contentType, body, hint string, sent ...string) (*oauth2.Token, error) {
+// post sends body to the API's path and returns the token that is the answer. sent is the
+// credentials in body, and hint says what to do where they are refused.
+func (f *flow) post(
+	ctx context.Context, path, contentType, body, hint string, sent ...string,
+) (*oauth2.Token, error) {
 	f.endpoint = f.base.String() + path
 	what := f.name
 	if account := *f.account.Load(); account != "" {
@@ -257,10 +271,14 @@ func (f *flow) post(ctx context.Context, path, contentType, body, hint string, s
 	}
 	what += ": POST " + f.endpoint + ": "
 	r, err := endpoint.Post(ctx, endpoint.Request{
-		URL: f.endpoint, ContentType: contentType, Body: body, Secrets: redact.New(append(sent, f.secrets...)...),
+		URL:         f.endpoint,
+		ContentType: contentType,
+		Body:        body,
+		Secrets:     redact.New(append(sent, f.secrets...)...),
 	})
 	if err != nil {
-		return nil, redact.Error("netoauth: "+what+err.Error()+"; no answer, check the network and the URL", err)
+		text := fmt.Sprintf("netoauth: %s%v; no answer, check the network and the URL", what, err)
+		return nil, redact.Error(text, err)
 	}
 	if r.Token != nil {
 		return r.Token, nil
@@ -287,22 +305,23 @@ func (f *flow) attrs(more ...any) []any {
 	return append([]any{"flow", f.name, "account", *f.account.Load()}, more...)
 }
 
-// tokenSource is the live token source that all flows share: an [oauth2.ReuseTokenSource] over a raw source, and
-// around both what that one lacks.
+// tokenSource is the live token source that all flows share: an [oauth2.ReuseTokenSource] over a
+// raw source, and around both what that one lacks.
 //
-// The token in hand is in one of these states. An exchange is started only where none is under way and the wait
-// after a failed one is over.
+// The token in hand is in one of these states. An exchange is started only where none is under way
+// and the wait after a failed one is over.
 //
-//	state     when                                 a caller gets                     started
-//	fresh     before its renewal point             the token                         nothing
-//	stale     from there to its end less a margin  the token                         an exchange in the background
-//	spent     after that, or no token at all       what the exchange under way       an exchange
-//	                                               brings, or the last error
-//	in doubt  a 401 refused it, in any state       if refused, what that exchange    an exchange, once in 30 s
-//	                                               brings; all others as above
+//	state     when                                 a caller gets             started
+//	fresh     before its renewal point             the token                 nothing
+//	stale     from there to its end less a margin  the token                 an exchange
+//	spent     after that, or no token at all       what the exchange brings  an exchange
+//	                                               or, waiting, its error
+//	in doubt  refused by a 401, in any state       if refused, what the      an exchange,
+//	                                               exchange brings; else     once in 30 s
+//	                                               as above
 //
-// A stored token that is stale when it is first seen is held back: callers wait some seconds for the exchange, and
-// get it where that brings nothing.
+// A stored token that is stale when it is first seen is held back: callers wait some seconds for
+// the exchange, and get it where that brings nothing.
 type tokenSource struct {
 	raw     *exchanger
 	current atomic.Pointer[cachedToken] // in hand; callers look at it without a lock
@@ -345,12 +364,13 @@ type failed struct{ err error }
 
 func (f failed) Token() (*oauth2.Token, error) { return nil, f.err }
 
-// Wait returns when the exchange of src that is under way, if any, has ended, whatever came of it, or with ctx's
-// error. It does not keep later ones from starting.
+// Wait returns when the exchange of src that is under way, if any, has ended, whatever came of it,
+// or with ctx's error. It does not keep later ones from starting.
 //
-// It is for the end of a program, which would lose the refresh token that an exchange in the background is about to
-// bring, and for the end of a bubble of testing/synctest. Pass what TokenSource returned, or the Source of a
-// client's [Transport]: of a source wrapped around it, Wait knows nothing and returns nil.
+// It is for the end of a program, which would lose the refresh token that an exchange in the
+// background is about to bring, and for the end of a bubble of testing/synctest. Pass what
+// TokenSource returned, or the Source of a client's [Transport]: of a source wrapped around it,
+// Wait knows nothing and returns nil.
 func Wait(ctx context.Context, src oauth2.TokenSource) error {
 	s, ours := src.(*tokenSource)
 	if !ours {
@@ -370,7 +390,8 @@ func Wait(ctx context.Context, src oauth2.TokenSource) error {
 	}
 }
 
-// Token returns a copy of the token in hand, because the caches of x/oauth2 write to the tokens they get.
+// Token returns a copy of the token in hand, because the caches of x/oauth2 write to the tokens
+// they get.
 func (s *tokenSource) Token() (*oauth2.Token, error) {
 	c, err := s.get(context.Background())
 	if err != nil {
@@ -405,9 +426,9 @@ func waitError(ctx context.Context) error {
 	return redact.Error("netoauth: waiting for an access token: "+ctx.Err().Error(), ctx.Err())
 }
 
-// join decides for a caller who found c not to be fresh: it returns the flight to wait for, an error, or neither,
-// where c can be used. It starts a flight where it is time for one; if c has been replaced since the caller looked,
-// the cache will know.
+// join decides for a caller who found c not to be fresh: it returns the flight to wait for, an
+// error, or neither, where c can be used. It starts a flight where it is time for one; if c has
+// been replaced since the caller looked, the cache will know.
 func (s *tokenSource) join(c *cachedToken) (*flight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -432,9 +453,11 @@ func (s *tokenSource) join(c *cachedToken) (*flight, error) {
 	return s.flight, nil
 }
 
-// wait returns what f brings to a caller whom join or invalidate has counted as waiting, or the token in hand when
-// unheld is closed, which is nil for a caller whose token was refused.
-func (s *tokenSource) wait(ctx context.Context, f *flight, unheld <-chan struct{}) (*cachedToken, error) {
+// wait returns what f brings to a caller whom join or invalidate has counted as waiting, or the
+// token in hand when unheld is closed, which is nil for a caller whose token was refused.
+func (s *tokenSource) wait(
+	ctx context.Context, f *flight, unheld <-chan struct{},
+) (*cachedToken, error) {
 	defer s.raw.waiting.Add(-1)
 	for ; ; unheld = nil {
 		var err error
@@ -469,8 +492,8 @@ func (s *tokenSource) inHand() *cachedToken {
 
 // untilRetry returns err with a text that says when the next exchange may be.
 func untilRetry(err error, at time.Time) error {
-	wait := (time.Until(at) + time.Second - 1).Truncate(time.Second) // rounded up
-	return redact.Error(fmt.Sprintf("%v; the next try is in %v at the earliest", err, max(wait, 0)), err)
+	wait := max(0, (time.Until(at) + time.Second - 1).Truncate(time.Second)) // rounded up
+	return redact.Error(fmt.Sprintf("%v; the next try is in %v at the earliest", err, wait), err)
 }
 
 // serves reports whether c can be sent. s.mu must be held.
@@ -488,8 +511,8 @@ func (s *tokenSource) start() {
 	go s.fly(s.flight, s.cache)
 }
 
-// fly gets the next token: the one that another program has stored, or what the cache says. Only one flight is
-// under way at a time, so nobody meets another in the cache's lock.
+// fly gets the next token: the one that another program has stored, or what the cache says. Only
+// one flight is under way at a time, so nobody meets another in the cache's lock.
 func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
 	f.err = errEnded
 	defer s.land(f) // also when a callback ends the goroutine, as a test's FailNow does
@@ -516,15 +539,16 @@ func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
 	}
 }
 
-var errEnded = errors.New("netoauth: the exchange's goroutine was ended, by a callback or by the HTTP client; " +
-	"does one of them call runtime.Goexit, as FailNow of a test does?")
+var errEnded = errors.New("netoauth: the exchange's goroutine was ended, by a callback or by the " +
+	"HTTP client; does one of them call runtime.Goexit, as FailNow of a test does?")
 
-// holdBack puts a stored token that is stale into the hand if what is there is spent. It reports whether callers wait
-// for the exchange although they could have the token in hand.
+// holdBack puts a stored token that is stale into the hand if what is there is spent. It reports
+// whether callers wait for the exchange although they could have the token in hand.
 func (s *tokenSource) holdBack(stored *cachedToken) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if now := time.Now(); stored != nil && !s.serves(s.current.Load(), now) && s.serves(stored, now) {
+	now := time.Now()
+	if stored != nil && !s.serves(s.current.Load(), now) && s.serves(stored, now) {
 		s.current.Store(stored)
 		s.heldBack = true
 	}
@@ -551,22 +575,26 @@ func (s *tokenSource) land(f *flight) {
 	close(f.done)
 }
 
-// newCache returns the cache that has c and takes it for expired at its renewal point. An empty c makes an empty
-// cache.
+// newCache returns the cache that has c and takes it for expired at its renewal point. An empty c
+// makes an empty cache.
 func (s *tokenSource) newCache(c *cachedToken) oauth2.TokenSource {
 	// x/oauth2 takes an early expiry of 0 for its default of 10 s.
 	return oauth2.ReuseTokenSourceWithExpiry(c.untilRenewal(), s.raw, time.Nanosecond)
 }
 
-// replaceable reports whether a caller whose c was answered with 401 can get another token: there is one by now,
-// one is under way, or may be forced. s.mu must be held.
+// replaceable reports whether a caller whose c was answered with 401 can get another token: there
+// is one by now, one is under way, or may be forced. s.mu must be held.
 func (s *tokenSource) replaceable(c *cachedToken) bool {
+	if s.current.Load() != c || s.flight != nil {
+		return true
+	}
 	now := time.Now()
-	return s.current.Load() != c || s.flight != nil || !now.Before(s.retryAt) && now.Sub(s.forcedAt) >= forcedEvery
+	return !now.Before(s.retryAt) && now.Sub(s.forcedAt) >= forcedEvery
 }
 
-// invalidate puts c in doubt, which the API answered with 401. It returns the flight that brings the next token, nil
-// where there is one by now or where none may be forced. Callers who wait for it are counted as waiting.
+// invalidate puts c in doubt, which the API answered with 401. It returns the flight that brings
+// the next token, nil where there is one by now or where none may be forced. Callers who wait for
+// it are counted as waiting.
 func (s *tokenSource) invalidate(c *cachedToken, waits bool) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -584,7 +612,8 @@ func (s *tokenSource) invalidate(c *cachedToken, waits bool) *flight {
 	return s.flight
 }
 
-// replace returns the token that takes the place of c, which the API answered with 401, nil where there is none.
+// replace returns the token that takes the place of c, which the API answered with 401, nil where
+// there is none.
 func (s *tokenSource) replace(ctx context.Context, c *cachedToken) *cachedToken {
 	var next *cachedToken
 	if f := s.invalidate(c, true); f != nil {
@@ -611,8 +640,8 @@ type cachedToken struct {
 // never is the end of a token without an Expiry.
 var never = time.Unix(1<<40, 0)
 
-// newCachedToken draws the renewal point of a token. All its times are by the wall clock, because the monotonic one
-// stands still while a machine sleeps.
+// newCachedToken draws the renewal point of a token. All its times are by the wall clock, because
+// the monotonic one stands still while a machine sleeps.
 func newCachedToken(t *oauth2.Token) *cachedToken {
 	c := &cachedToken{token: *t, header: t.Type() + " " + t.AccessToken}
 	switch {
@@ -628,15 +657,17 @@ func newCachedToken(t *oauth2.Token) *cachedToken {
 	left := 100 - renewTo + rand.Float64()*(renewTo-renewFrom) // percent
 	c.renewAt = c.end.Add(-time.Duration(left / 100 * float64(life)))
 	// Valid of x/oauth2 is to agree about how long the token serves.
-	issued, _ := oauth2.ReuseTokenSourceWithExpiry(nil, oauth2.StaticTokenSource(&c.token), c.margin).Token()
-	c.token = *issued
+	static := oauth2.StaticTokenSource(&c.token)
+	valid, _ := oauth2.ReuseTokenSourceWithExpiry(nil, static, c.margin).Token()
+	c.token = *valid
 	return c
 }
 
 // fresh reports whether it is not yet time to renew c.
 func (c *cachedToken) fresh(now time.Time) bool { return now.Before(c.renewAt) }
 
-// untilRenewal returns a copy of the token that expires at its renewal point, for a cache to write to.
+// untilRenewal returns a copy of the token that expires at its renewal point, for a cache to write
+// to.
 func (c *cachedToken) untilRenewal() *oauth2.Token {
 	t := c.token
 	if !t.Expiry.IsZero() {
@@ -645,12 +676,14 @@ func (c *cachedToken) untilRenewal() *oauth2.Token {
 	return &t
 }
 
-// backOff is how long to wait after failed exchanges. Transient faults and refusals double apart from each other,
-// so that neither makes the other come sooner. The zero value is that after a success.
+// backOff is how long to wait after failed exchanges. Transient faults and refusals double apart
+// from each other, so that neither makes the other come sooner. The zero value is that after a
+// success.
 type backOff struct{ transient, refused time.Duration }
 
-// after returns how long to wait after an exchange that ended with err: a random half to the whole of the doubled
-// wait, so that clients that failed together do not come back together, or what the API asks for and some on top.
+// after returns how long to wait after an exchange that ended with err: a random half to the whole
+// of the doubled wait, so that clients that failed together do not come back together, or what the
+// API asks for and some on top.
 func (b *backOff) after(err error) time.Duration {
 	if err == nil {
 		*b = backOff{}
@@ -668,28 +701,29 @@ func (b *backOff) after(err error) time.Duration {
 	return wait
 }
 
-// Transport is an [http.RoundTripper] that authorizes requests with tokens from Source. It has the fields
-// of [oauth2.Transport] and drops in for it.
+// Transport is an [http.RoundTripper] that authorizes requests with tokens from Source. It has the
+// fields of [oauth2.Transport] and drops in for it.
 //
-// With a token source of this package, the token goes to the origin of the credential's URL alone, a
-// request waits for a token no longer than its context lasts, and a 401 renews the token, at most once in
-// 30 s, and sends the request once more if it has no body or a GetBody. A token request passes through without a
-// token, so that a client can serve its own token source.
+// With a token source of this package, the token goes to the origin of the credential's URL alone,
+// a request waits for a token no longer than its context lasts, and a 401 renews the token, at most
+// once in 30 s, and sends the request once more if it has no body or a GetBody. A token request
+// passes through without a token, so that a client can serve its own token source.
 //
-// With any other source, which is asked in the request's own goroutine, each request gets a token unless it follows
-// a redirect to another origin. A cache around a source of this package, such as
-// oauth2.ReuseTokenSource(nil, key.TokenSource(ctx)), is any other source: drop that call, the source is a cache.
+// With any other source, which is asked in the request's own goroutine, each request gets a token
+// unless it follows a redirect to another origin. A cache around a source of this package, such as
+// oauth2.ReuseTokenSource(nil, key.TokenSource(ctx)), is any other source: drop that call, the
+// source is a cache.
 type Transport struct {
 	// Source supplies the tokens. nil is an error.
 	Source oauth2.TokenSource
 
-	// Base sends the requests. nil: http.DefaultTransport, or where that is itself a Transport of this package, what
-	// it was when the program started.
+	// Base sends the requests. nil: http.DefaultTransport, or where that is itself a Transport of
+	// this package, what it was when the program started.
 	Base http.RoundTripper
 }
 
-// RoundTrip authorizes a copy of req and sends it. The error of the token source comes back wrapped.
-// The response's Request is req itself, so that a layer above that logs it shows no token.
+// RoundTrip authorizes a copy of req and sends it. The error of the token source comes back
+// wrapped. The response's Request is req itself, so that a layer above that logs it shows no token.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	src, ours := t.Source.(*tokenSource)
 	if !ours {
@@ -703,8 +737,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, notSent(req, err)
 	}
 	resp, err := t.send(req, req.Body, c.header)
-	// A 401 has the request sent once more, and yet once more where the second token is one that another program
-	// had stored, which may have been revoked with the first.
+	// A 401 has the request sent once more, and yet once more where the second token is one that
+	// another program had stored, which may have been revoked with the first.
 	for sent := 1; sent == 1 || sent == 2 && c.stored; sent++ {
 		if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
 			break
@@ -735,9 +769,11 @@ func (s *tokenSource) authorizes(req *http.Request) bool {
 	return false
 }
 
-// answer401 returns the token, and the body, with which req is to be sent again after resp, which refused c. Without
-// a token resp is for the caller.
-func (s *tokenSource) answer401(req *http.Request, resp *http.Response, c *cachedToken) (*cachedToken, io.ReadCloser) {
+// answer401 returns the token, and the body, with which req is to be sent again after resp, which
+// refused c. Without a token resp is for the caller.
+func (s *tokenSource) answer401(
+	req *http.Request, resp *http.Response, c *cachedToken,
+) (*cachedToken, io.ReadCloser) {
 	hasBody := req.Body != nil && req.Body != http.NoBody
 	if hasBody && req.GetBody == nil {
 		s.invalidate(c, false)
@@ -788,15 +824,17 @@ func notSent(req *http.Request, err error) error {
 	return redact.Error("request not sent, no access token: "+err.Error(), err)
 }
 
-// authorized is the copy of a request that is sent. Its Authorization header is its own, because whoever sends it
-// may blot that out; the other header values it shares with the caller's.
+// authorized is the copy of a request that is sent. Its Authorization header is its own, because
+// whoever sends it may blot that out; the other header values it shares with the caller's.
 type authorized struct {
 	request http.Request
 	header  [1]string
 }
 
 // send sends a copy of req with body and an Authorization header.
-func (t *Transport) send(req *http.Request, body io.ReadCloser, header string) (*http.Response, error) {
+func (t *Transport) send(
+	req *http.Request, body io.ReadCloser, header string,
+) (*http.Response, error) {
 	out := &authorized{*req, [1]string{header}}
 	out.request.Body = body
 	if out.request.Header = maps.Clone(req.Header); out.request.Header == nil {
@@ -830,15 +868,20 @@ func (t *Transport) base() http.RoundTripper {
 	return http.DefaultTransport
 }
 
-// newClient returns the client in ctx with a Transport over its own transport. One below for the same origin, such
-// as a parent account's, would put its own token in the place of this one's, and is left out.
+// newClient returns the client in ctx with a Transport over its own transport. One below for the
+// same origin, such as a parent account's, would put its own token in the place of this one's, and
+// is left out.
 func newClient(ctx context.Context, src oauth2.TokenSource) *http.Client {
 	c := *endpoint.Client(ctx)
-	base := c.Transport
-	for below, ok := base.(*Transport); ok && sameOrigin(src, below.Source); below, ok = base.(*Transport) {
-		base = below.Base
+	t := &Transport{Source: src, Base: c.Transport}
+	for {
+		below, ours := t.Base.(*Transport)
+		if !ours || !sameOrigin(src, below.Source) {
+			break
+		}
+		t.Base = below.Base
 	}
-	c.Transport = &Transport{Source: src, Base: base}
+	c.Transport = t
 	return &c
 }
 

@@ -82,7 +82,11 @@ func ExamplePassword() {
 func ExampleRefresh() {
 	srv := newExampleAPI()
 	defer srv.Close()
-	user := &netoauth.Password{URL: srv.URL, Username: srv.Username, Password: netoauth.Secret(srv.Password)}
+	user := &netoauth.Password{
+		URL:      srv.URL,
+		Username: srv.Username,
+		Password: netoauth.Secret(srv.Password),
+	}
 	tok, err := user.Token(context.Background())
 	if err != nil {
 		log.Fatal(err)
@@ -153,7 +157,7 @@ func ExampleStore() {
 			Owner: key.URL + " " + key.Shortname,
 		}
 		src := key.TokenSource(context.Background())
-		defer netoauth.Wait(context.Background(), src) // for the refresh token of a renewal under way
+		defer netoauth.Wait(context.Background(), src) // for a renewal's refresh token
 		get(&http.Client{Transport: &netoauth.Transport{Source: src}}, srv.URL+"/api/v1/whoami")
 	}
 	run()
@@ -165,7 +169,8 @@ func ExampleStore() {
 	// token requests: 1
 }
 
-// The NETOSECRET is in a file, as a Secret that Kubernetes mounts, which replaces it while the program runs.
+// The NETOSECRET is in a file, as a Secret that Kubernetes mounts, which replaces it while the
+// program runs.
 func ExampleAPIKey_reload() {
 	srv := newExampleAPI()
 	defer srv.Close()
@@ -285,7 +290,10 @@ func get(client *http.Client, url string) {
 // cannot get another.
 func held() oauth2.TokenSource {
 	p := &netoauth.Password{URL: "https://api.test/api/v1", Username: "u", Password: "p"}
-	p.InitialToken = &oauth2.Token{AccessToken: strings.Repeat("t", 1000), Expiry: time.Now().Add(time.Hour)}
+	p.InitialToken = &oauth2.Token{
+		AccessToken: strings.Repeat("t", 1000),
+		Expiry:      time.Now().Add(time.Hour),
+	}
 	return p.TokenSource(suite.Over(context.Background(), suite.Answer(500, "")))
 }
 
@@ -328,7 +336,8 @@ func TestTransport_closesTheRequestBodyOnce(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resp, err := (&netoauth.Transport{Source: tt.src, Base: suite.Answer(tt.status, "")}).RoundTrip(req)
+			transport := &netoauth.Transport{Source: tt.src, Base: suite.Answer(tt.status, "")}
+			resp, err := transport.RoundTrip(req)
 			if tt.wantErr != "" {
 				suite.Diff(t, "error", "request not sent, no access token: "+tt.wantErr, fmt.Sprint(err))
 			} else if err != nil || resp.StatusCode != tt.status {
@@ -355,7 +364,7 @@ func TestTransport_doesNotChangeTheRequest(t *testing.T) {
 		}
 		suite.Diff(t, "header of the caller's request, before and after", before, req.Header)
 		if resp.Request != req {
-			t.Error("the response's request is not the caller's: a layer above that logs it shows the token")
+			t.Error("the response's request is not the caller's: whoever logs it shows the token")
 		}
 		if got := sent.Header.Get("Authorization"); !strings.HasPrefix(got, "Bearer tttt") {
 			t.Errorf("sent with Authorization %.12q", got)
@@ -392,7 +401,8 @@ func TestTransport_sendsTheTokenToItsOriginOnly(t *testing.T) {
 				authorized = append(authorized, req.Header.Get("Authorization") == "Bearer t")
 				return anAnswer.RoundTrip(req)
 			})
-			client := &http.Client{Transport: &netoauth.Transport{Source: r.TokenSource(t.Context()), Base: base}}
+			transport := &netoauth.Transport{Source: r.TokenSource(t.Context()), Base: base}
+			client := &http.Client{Transport: transport}
 			suite.Diff(t, "status", 200, suite.MustGet(t, client, tt.url))
 			suite.Diff(t, "requests, whether they got the token", []bool{tt.want}, authorized)
 		})
@@ -497,7 +507,8 @@ func TestTransport_baseMayUseOneAnswerTwice(t *testing.T) {
 		return shared, nil
 	})
 	client := &http.Client{Transport: &netoauth.Transport{Source: foreign, Base: base}}
-	if _, err := client.Get("https://api.test/"); err == nil || !strings.Contains(err.Error(), "10 redirects") {
+	_, err := client.Get("https://api.test/")
+	if err == nil || !strings.Contains(err.Error(), "10 redirects") {
 		t.Errorf("error %v, want http.Client's limit of redirects", err)
 	}
 }
@@ -622,7 +633,8 @@ func TestTransport_closesA401BeforeTheReplay(t *testing.T) {
 }
 
 func TestTransport_dropsInForThatOfOauth2(t *testing.T) {
-	old := &oauth2.Transport{Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t", TokenType: "mac"})}
+	token := &oauth2.Token{AccessToken: "t", TokenType: "mac"}
+	old := &oauth2.Transport{Source: oauth2.StaticTokenSource(token)}
 	got := ""
 	old.Base = suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
 		got = req.Header.Get("Authorization")
@@ -638,7 +650,8 @@ func TestClient_isLikeTheOneInTheContext(t *testing.T) {
 	base := &closer{RoundTripper: anAnswer}
 	last := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	inner := &http.Client{Transport: base, Jar: jar, Timeout: time.Hour, CheckRedirect: last}
-	got := (&netoauth.Refresh{RefreshToken: "r"}).Client(context.WithValue(t.Context(), oauth2.HTTPClient, inner))
+	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, inner)
+	got := (&netoauth.Refresh{RefreshToken: "r"}).Client(ctx)
 	if got == inner || inner.Transport != base {
 		t.Errorf("the client in the context has changed: %+v", inner)
 	}
@@ -683,7 +696,9 @@ func contenders() (map[string]http.RoundTripper, *http.Request) {
 	src := held()
 	tok, _ := src.Token()
 	req, _ := http.NewRequest(http.MethodGet, "https://api.test/api/v1/things", nil)
-	for _, h := range []string{"Accept", "Accept-Encoding", "Content-Type", "Traceparent", "User-Agent", "X-Request-Id"} {
+	for _, h := range []string{
+		"Accept", "Accept-Encoding", "Content-Type", "Traceparent", "User-Agent", "X-Request-Id",
+	} {
 		req.Header.Set(h, "value of "+h)
 	}
 	return map[string]http.RoundTripper{

@@ -8,8 +8,8 @@ import (
 )
 
 // session is what a log-in begins. It goes on through every refresh, until its last refresh token
-// is over. Only that one is good: any other that names the session was used before.
-// Server.mu guards it.
+// is over. Only that one is good: any other that names the session was used before. Server.mu
+// guards it.
 type session struct {
 	id                 string // the answers' session-state, and the sid claim of its refresh tokens
 	subject, shortname string

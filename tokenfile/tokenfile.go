@@ -89,8 +89,8 @@ func (f *File) Load(ctx context.Context) (*oauth2.Token, error) {
 // refresh token must not be used up when the next would be lost.
 //
 // After fn, Update fails where Load would refuse what fn returned, or where the file cannot be
-// replaced. The file holds one whole token or the other at any time, also when the program is killed
-// or the power fails.
+// replaced. The file holds one whole token or the other at any time, also when the program is
+// killed or the power fails.
 func (f *File) Update(ctx context.Context, fn func(stored *oauth2.Token) (*oauth2.Token, error)) error {
 	if err := f.check(ctx); err != nil {
 		return err

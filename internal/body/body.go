@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// Keep reads body for as long as timeout, up to limit bytes, closes it, and returns what it has read. This frees the
-// connection that body came over. Of a body that is longer or slower, the rest is left unread: who reads what
-// was kept meets io.ErrUnexpectedEOF after it. A nil body is returned as it is.
+// Keep reads body for as long as timeout, up to limit bytes, closes it, and returns what it has
+// read. This frees the connection that body came over. Of a body that is longer or slower, the rest
+// is left unread: who reads what was kept meets io.ErrUnexpectedEOF after it. A nil body is
+// returned as it is.
 func Keep(body io.ReadCloser, limit int, timeout time.Duration) io.ReadCloser {
 	if body == nil {
 		return nil
@@ -42,8 +43,8 @@ type part struct {
 	err   error
 }
 
-// read reads until the body's end, or until enough is closed. It has a goroutine of its own because not every body's
-// Read returns when the body is closed, and then nobody waits for it.
+// read reads until the body's end, or until enough is closed. It has a goroutine of its own because
+// not every body's Read returns when the body is closed, and then nobody waits for it.
 func read(body io.Reader, parts chan<- part, enough <-chan struct{}) {
 	for {
 		buf := make([]byte, 4<<10)

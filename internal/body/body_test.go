@@ -17,7 +17,8 @@ import (
 
 const limit = 64 << 10
 
-// source is a body that is read from r. Closing it ends a Read under way only where unblocks is set.
+// source is a body that is read from r. Closing it ends a Read under way only where unblocks is
+// set.
 type source struct {
 	r        io.Reader
 	unblocks chan struct{}

@@ -35,8 +35,9 @@ func retrieveError(t testing.TB, r *endpoint.Response) *oauth2.RetrieveError {
 	return re
 }
 
-// The API's error object is {status, name, message}. That of OAuth 2.0 has error and error_description (RFC 6749
-// section 5.2), which stand in for a name and a message that are missing.
+// The API's error object is {status, name, message}. That of OAuth 2.0 has error and
+// error_description (RFC 6749 section 5.2), which stand in for a name and a message that are
+// missing.
 func TestPost_readsTheErrorObject(t *testing.T) {
 	tests := []struct {
 		title             string
@@ -201,8 +202,8 @@ func TestPost_withholdsWhatQuotesACredential(t *testing.T) {
 	}
 }
 
-// The response in the oauth2.RetrieveError is for programs that print it: it leads neither to the credentials in
-// the request nor to what the server says in its status line or its body.
+// The response in the oauth2.RetrieveError is for programs that print it: it leads neither to the
+// credentials in the request nor to what the server says in its status line or its body.
 func TestPost_givesTheResponseWithoutTheRequest(t *testing.T) {
 	res := post(t, func(r *http.Request) (*http.Response, error) {
 		resp := respond(r, 429, `{}`, "Retry-After", "7", "Via", "1.1 a", "Via", "1.1 b")
@@ -218,8 +219,8 @@ func TestPost_givesTheResponseWithoutTheRequest(t *testing.T) {
 	diff(t, "Response", want, retrieveError(t, res).Response, cmpopts.IgnoreUnexported(http.Request{}))
 }
 
-// A date counts from the response's own Date, since the server's clock may be wrong together with it, and from
-// the local clock without one.
+// A date counts from the response's own Date, since the server's clock may be wrong together with
+// it, and from the local clock without one.
 func TestPost_readsRetryAfterAndDate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now().UTC()

@@ -1,8 +1,9 @@
 // Package endpoint is the wire: one request to a token endpoint, and what its response means.
 //
-// A token endpoint takes credentials and answers with a token (RFC 6749 section 3.2). A response is either a
-// token, or what the API said instead, in its error object {status, name, message} or in that of OAuth 2.0
-// (RFC 6749 section 5.2). What a response says is shown only where it quotes no credential.
+// A token endpoint takes credentials and answers with a token (RFC 6749 section 3.2). A response is
+// either a token, or what the API said instead, in its error object {status, name, message} or in
+// that of OAuth 2.0 (RFC 6749 section 5.2). What a response says is shown only where it quotes no
+// credential.
 package endpoint
 
 import (
@@ -42,29 +43,34 @@ type Request struct {
 type Response struct {
 	Token *oauth2.Token // nil: none, and what follows says why
 
-	StatusCode    int
-	Name, Message string        // of the error object, each fit for one line; "" where it has none or quotes a credential
-	Problem       string        // what is wrong with the response itself; "": nothing
-	RetryAfter    time.Duration // of the header (RFC 9110 section 10.2.3); 0: none
-	Date          time.Time     // of the header, the server's clock (RFC 9110 section 6.6.1); zero: none
-	Causes        []error       // the response as an oauth2.RetrieveError, and why its body could not be read
+	StatusCode int
+
+	// Name and Message are the error object's, each fit for one line; "" where it has none or one
+	// that quotes a credential.
+	Name, Message string
+
+	Problem    string        // what is wrong with the response itself; "": nothing
+	RetryAfter time.Duration // of the header (RFC 9110 section 10.2.3); 0: none
+	Date       time.Time     // the server's clock (RFC 9110 section 6.6.1); zero: unknown
+	Causes     []error       // an oauth2.RetrieveError, and why the body could not be read
 }
 
 type contextKey struct{}
 
-// Marked reports whether ctx is that of a token request: whoever adds tokens to requests must add none to it,
-// or it would wait for the very token that it is to bring.
+// Marked reports whether ctx is that of a token request: whoever adds tokens to requests must add
+// none to it, or it would wait for the very token that it is to bring.
 func Marked(ctx context.Context) bool { return ctx.Value(contextKey{}) != nil }
 
-// Client returns the HTTP client in ctx, where x/oauth2 looks for it, too, and http.DefaultClient without one.
+// Client returns the HTTP client in ctx, where x/oauth2 looks for it, too, and http.DefaultClient
+// without one.
 func Client(ctx context.Context) *http.Client {
 	c, _ := ctx.Value(oauth2.HTTPClient).(*http.Client)
 	return cmp.Or(c, http.DefaultClient)
 }
 
-// Post sends r with the HTTP client in ctx and returns what the endpoint answered. It follows no redirect, which
-// would carry the credentials along. An error means that no answer came; its text quotes no credential and does
-// not name the URL, and [errors.As] finds its cause.
+// Post sends r with the HTTP client in ctx and returns what the endpoint answered. It follows no
+// redirect, which would carry the credentials along. An error means that no answer came; its text
+// quotes no credential and does not name the URL, and [errors.As] finds its cause.
 func Post(ctx context.Context, r Request) (*Response, error) {
 	ctx = context.WithValue(ctx, contextKey{}, true)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, strings.NewReader(r.Body))
@@ -75,7 +81,9 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 	req.Header.Set("Content-Type", r.ContentType)
 	client := *Client(ctx)
 	client.Transport = locationFilter{cmp.Or(client.Transport, http.DefaultTransport)}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
 
 	start := time.Now().Round(0) // the wall clock alone: a token ages while the machine sleeps
 	resp, err := client.Do(req)
@@ -87,7 +95,8 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 	return r.read(req, resp, body, err, start), nil
 }
 
-// failure returns err, for which no answer came, without the URL that net/http and net/url put before its text.
+// failure returns err, for which no answer came, without the URL that net/http and net/url put
+// before its text.
 func (r Request) failure(err error) error {
 	if wrapper, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapper.Err
@@ -96,7 +105,9 @@ func (r Request) failure(err error) error {
 }
 
 // read makes a Response of what came back for req, which was sent at start: body, and then bodyErr.
-func (r Request) read(req *http.Request, resp *http.Response, body []byte, bodyErr error, start time.Time) *Response {
+func (r Request) read(
+	req *http.Request, resp *http.Response, body []byte, bodyErr error, start time.Time,
+) *Response {
 	res := &Response{StatusCode: resp.StatusCode}
 	fields := Object(body)
 	switch {
@@ -127,7 +138,8 @@ func (r Request) read(req *http.Request, resp *http.Response, body []byte, bodyE
 	return res
 }
 
-// errorObject returns the API's error object without what quotes a credential, nil where nothing is left of it.
+// errorObject returns the API's error object without what quotes a credential, nil where nothing is
+// left of it.
 func (res *Response) errorObject() []byte {
 	if res.Name+res.Message == "" {
 		return nil
@@ -159,7 +171,8 @@ func (r Request) quotable(req *http.Request, resp *http.Response) *http.Response
 	return out
 }
 
-// locationFilter drops a Location that is not a URL: http.Client would fail on it before it asks CheckRedirect.
+// locationFilter drops a Location that is not a URL: http.Client would fail on it before it asks
+// CheckRedirect.
 type locationFilter struct{ http.RoundTripper }
 
 func (t locationFilter) RoundTrip(req *http.Request) (*http.Response, error) {

@@ -1,5 +1,5 @@
-// Package endpoint_test holds one token request and its response to what they promise, without a server: a
-// function stands for the network.
+// Package endpoint_test holds one token request and its response to what they promise, without a
+// server: a function stands for the network.
 package endpoint_test
 
 import (
@@ -32,7 +32,8 @@ func over(ctx context.Context, n network) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, &http.Client{Transport: n})
 }
 
-// respond returns a response with a body. header has names and values in turn; the names are kept as they are.
+// respond returns a response with a body. header has names and values in turn; the names are kept
+// as they are.
 func respond(r *http.Request, code int, body string, header ...string) *http.Response {
 	resp := &http.Response{StatusCode: code, Header: http.Header{}, Request: r, ContentLength: int64(len(body)),
 		Body: io.NopCloser(strings.NewReader(body))}
@@ -113,8 +114,8 @@ func TestPost_closesTheBody(t *testing.T) {
 	}
 }
 
-// Credentials must not follow a redirect, wherever it leads. The response is then like any other, but for a
-// Location that is no URL, which net/http takes for the failure of the whole request.
+// Credentials must not follow a redirect, wherever it leads. The response is then like any other,
+// but for a Location that is no URL, which net/http takes for the failure of the whole request.
 func TestPost_followsNoRedirect(t *testing.T) {
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		for location, kept := range map[string]bool{

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Object returns the fields of a JSON object, nil for anything else. A number beyond float64 is null.
+// Object returns the fields of a JSON object, nil for anything else. A number beyond float64 is
+// null.
 func Object(text []byte) (fields map[string]any) {
 	if err := json.Unmarshal(text, &fields); err != nil {
 		if _, beyond := errors.AsType[*json.UnmarshalTypeError](err); !beyond {
@@ -24,7 +25,8 @@ func Object(text []byte) (fields map[string]any) {
 	return fields
 }
 
-// newToken returns the token in the response to a request sent at start, or what is wrong with the response.
+// newToken returns the token in the response to a request sent at start, or what is wrong with the
+// response.
 func newToken(fields map[string]any, start time.Time) (t *oauth2.Token, problem string) {
 	access, _ := fields["access_token"].(string)
 	kind, _ := fields["token_type"].(string)
@@ -44,14 +46,15 @@ func newToken(fields map[string]any, start time.Time) (t *oauth2.Token, problem 
 	return t.WithExtra(fields), ""
 }
 
-// Lifetime returns how long t was issued for, as far as t tells: by its ExpiresIn, as a JWT, or else what is left
-// until its Expiry. Without an Expiry a token has no end, whatever this returns.
+// Lifetime returns how long t was issued for, as far as t tells: by its ExpiresIn, as a JWT, or
+// else what is left until its Expiry. Without an Expiry a token has no end, whatever this returns.
 func Lifetime(t *oauth2.Token) time.Duration {
 	return max(0, cmp.Or(seconds(float64(t.ExpiresIn)), jwtLifetime(t.AccessToken), time.Until(t.Expiry)))
 }
 
-// RefreshEnd returns when the refresh token of t ends: refresh_expires_in after t was issued, which its Expiry and
-// lifetime tell. Zero: unknown, as the API has it where that field is 0 or absent, and for a t without an Expiry.
+// RefreshEnd returns when the refresh token of t ends: refresh_expires_in after t was issued, which
+// its Expiry and lifetime tell. Zero: unknown, as the API has it where that field is 0 or absent,
+// and for a t without an Expiry.
 func RefreshEnd(t *oauth2.Token) time.Time {
 	life := seconds(t.Extra("refresh_expires_in"))
 	if life == 0 || t.Expiry.IsZero() {
@@ -60,8 +63,8 @@ func RefreshEnd(t *oauth2.Token) time.Time {
 	return t.Expiry.Add(life - Lifetime(t))
 }
 
-// seconds returns v, a JSON number or numeric string, as whole seconds, and 0 where it is neither or not positive.
-// x/oauth2 has the same upper bound of about 68 years.
+// seconds returns v, a JSON number or numeric string, as whole seconds, and 0 where it is neither
+// or not positive. x/oauth2 has the same upper bound of about 68 years.
 func seconds(v any) time.Duration {
 	f, _ := v.(float64)
 	if s, _ := v.(string); json.Valid([]byte(s)) {
@@ -85,8 +88,8 @@ func jwtLifetime(token string) time.Duration {
 	return seconds(claims.Exp - claims.Iat)
 }
 
-// parseRetryAfter returns how long a Retry-After asks to wait: seconds, or a date by the server's clock, for which
-// the zero time stands for ours.
+// parseRetryAfter returns how long a Retry-After asks to wait: seconds, or a date by the server's
+// clock, for which the zero time stands for ours.
 func parseRetryAfter(v string, serverTime time.Time) time.Duration {
 	if at, err := http.ParseTime(v); err == nil {
 		return max(at.Sub(cmp.Or(serverTime, time.Now())), 0)

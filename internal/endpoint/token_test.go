@@ -100,8 +100,9 @@ func TestPost_keepsEveryFieldUnderItsWireName(t *testing.T) {
 	}
 }
 
-// expires_in counts where it is a positive number of seconds, or a string of one. Otherwise the lifetime is
-// exp − iat of the access token where that is a JWT (RFC 7519 section 4.1), and else the token has no end.
+// expires_in counts where it is a positive number of seconds, or a string of one. Otherwise the
+// lifetime is exp − iat of the access token where that is a JWT (RFC 7519 section 4.1), and else
+// the token has no end.
 func TestPost_findsTheLifetime(t *testing.T) {
 	hourLong := jwt(`{"iat":1000,"exp":4600}`)
 	for _, tt := range []struct {
@@ -155,7 +156,8 @@ func TestPost_findsTheLifetime(t *testing.T) {
 	}
 }
 
-// lifetimeIssued returns the time to the Expiry of a token that a response brings, 0 where it has none.
+// lifetimeIssued returns the time to the Expiry of a token that a response brings, 0 where it has
+// none.
 func lifetimeIssued(t *testing.T, access, more string) (life time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -214,7 +216,8 @@ func TestPost_readsTheLifetimeOfAJWT(t *testing.T) {
 	}
 }
 
-// A server may count the lifetime from when it got the request, so a response that takes long has aged.
+// A server may count the lifetime from when it got the request, so a response that takes long has
+// aged.
 func TestPost_countsExpiryFromBeforeTheRequestWasSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()

@@ -82,7 +82,7 @@ func TestStore_withoutAnyRefreshTokenSaysSoAtOnce(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		start := time.Now()
 		_, err := flows["refresh token"](w, newStore(nil).options()).TokenSource(w.Ctx).Token()
-		if err == nil || !strings.Contains(err.Error(), "neither in RefreshToken nor in the Store") {
+		if err == nil || !strings.Contains(err.Error(), "there is none in RefreshToken or the Store") {
 			t.Errorf("error %v", err)
 		}
 		suite.Diff(t, "time taken", "0s", time.Since(start).String())
