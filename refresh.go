@@ -342,7 +342,7 @@ func (x *exchanger) issued(t *oauth2.Token) {
 func (x *exchanger) try(ctx context.Context, refresh bool) (*oauth2.Token, error) {
 	ended := !x.refreshEnd.IsZero() && time.Now().After(x.refreshEnd)
 	if refresh && x.refreshToken != "" && (x.login == nil || !ended) {
-		t, err := x.refresh(ctx)
+		t, err := x.refresh(ctx, x.refreshToken)
 		if err == nil || transient(err) {
 			x.fault = err
 			return t, err
@@ -356,10 +356,9 @@ func (x *exchanger) try(ctx context.Context, refresh bool) (*oauth2.Token, error
 	return x.logIn(ctx)
 }
 
-// refresh exchanges the refresh token. An answer without another keeps it in use (RFC 6749 section
-// 6).
-func (x *exchanger) refresh(ctx context.Context) (*oauth2.Token, error) {
-	token, hint := x.refreshToken, "logging in follows"
+// refresh exchanges a refresh token. An answer without another keeps it in use (RFC 6749 section 6).
+func (x *exchanger) refresh(ctx context.Context, token string) (*oauth2.Token, error) {
+	hint := "logging in follows"
 	if x.login == nil {
 		hint = "log in again for a new refresh token"
 	}
@@ -382,13 +381,7 @@ func (x *exchanger) refreshSpare(ctx context.Context, err error) (*oauth2.Token,
 		return nil, err
 	}
 	x.warn("stored refresh token refused, trying RefreshToken", err)
-	stored, end := x.refreshToken, x.refreshEnd
-	x.refreshToken, x.refreshEnd = x.spare, time.Time{}
-	t, err := x.refresh(ctx)
-	if err != nil {
-		x.refreshToken, x.refreshEnd = stored, end
-	}
-	return t, err
+	return x.refresh(ctx, x.spare)
 }
 
 // logIn logs in, and where that is refused asks Reload, once an exchange, and logs in with what is

@@ -415,7 +415,7 @@ func (s *tokenSource) get(ctx context.Context) (*cachedToken, error) {
 	if ctx.Err() != nil {
 		return nil, waitError(ctx)
 	}
-	f, err := s.join(c)
+	c, f, err := s.join()
 	if f == nil {
 		return c, err
 	}
@@ -426,21 +426,23 @@ func waitError(ctx context.Context) error {
 	return redact.Error("netoauth: waiting for an access token: "+ctx.Err().Error(), ctx.Err())
 }
 
-// join decides for a caller who found c not to be fresh: it returns the flight to wait for, an
-// error, or neither, where c can be used. It starts a flight where it is time for one; if c has
-// been replaced since the caller looked, the cache will know.
-func (s *tokenSource) join(c *cachedToken) (*flight, error) {
+// join decides for a caller who found the token in hand not to be fresh: it returns the token that
+// is in hand by now, where that can be used, the flight to wait for, or an error. It starts a flight
+// where it is time for one; if the token has been replaced since the caller looked, the cache will
+// know.
+func (s *tokenSource) join() (*cachedToken, *flight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	stale := s.serves(c, now)
+	c := s.current.Load()
+	serves := s.serves(c, now)
 	if s.flight == nil && now.Before(s.retryAt) {
-		if stale {
-			return nil, nil
+		if serves {
+			return c, nil, nil
 		}
-		return nil, untilRetry(s.err, s.retryAt)
+		return nil, nil, untilRetry(s.err, s.retryAt)
 	}
-	waits := !stale || s.heldBack
+	waits := !serves || s.heldBack
 	if waits {
 		s.raw.waiting.Add(1) // before the flight starts, which makes fewer tries for nobody
 	}
@@ -448,9 +450,9 @@ func (s *tokenSource) join(c *cachedToken) (*flight, error) {
 		s.start()
 	}
 	if !waits {
-		return nil, nil
+		return c, nil, nil
 	}
-	return s.flight, nil
+	return nil, s.flight, nil
 }
 
 // wait returns what f brings to a caller whom join or invalidate has counted as waiting, or the
@@ -527,7 +529,8 @@ func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
 		return
 	}
 	if s.holdBack(stored) {
-		timer := time.AfterFunc(firstUseTimeout, func() { close(f.unheld) })
+		wait := min(firstUseTimeout, time.Until(stored.end.Add(-stored.margin)))
+		timer := time.AfterFunc(wait, func() { close(f.unheld) })
 		defer timer.Stop()
 	}
 	_, err := cache.Token()
@@ -543,16 +546,17 @@ var errEnded = errors.New("netoauth: the exchange's goroutine was ended, by a ca
 	"HTTP client; does one of them call runtime.Goexit, as FailNow of a test does?")
 
 // holdBack puts a stored token that is stale into the hand if what is there is spent. It reports
-// whether callers wait for the exchange although they could have the token in hand.
+// whether it has: then callers wait for the exchange although they could have the token in hand.
 func (s *tokenSource) holdBack(stored *cachedToken) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if stored != nil && !s.serves(s.current.Load(), now) && s.serves(stored, now) {
-		s.current.Store(stored)
-		s.heldBack = true
+	if stored == nil || s.serves(s.current.Load(), now) || !s.serves(stored, now) {
+		return false
 	}
-	return s.heldBack
+	s.current.Store(stored)
+	s.heldBack = true
+	return true
 }
 
 // land makes the result of f known: to s, then to those who wait.
