@@ -529,7 +529,8 @@ func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
 		return
 	}
 	if s.holdBack(stored) {
-		wait := min(firstUseTimeout, time.Until(stored.end.Add(-stored.margin)))
+		left := time.Until(stored.end.Add(-stored.margin)) // of which the token needs some, too
+		wait := min(firstUseTimeout, left/2)
 		timer := time.AfterFunc(wait, func() { close(f.unheld) })
 		defer timer.Stop()
 	}
