@@ -142,3 +142,17 @@ func TestStore_staleTokenThatOnlyUpdateSawServes(t *testing.T) {
 		}
 	})
 }
+
+// A stored token that would be spent before the 5 s are over is not held back until then.
+func TestStore_staleTokenIsNotHeldBackBeyondItsEnd(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		w.SetLifetimes(time.Minute, time.Hour)
+		stored := mustLogIn(t, w, 51*time.Second) // 9 s are left, and 3 s of service
+		w.Fail(-1, netoauthtest.Hang())
+		start := time.Now()
+		tok, err := of(newStore(stored).options()).TokenSource(w.Ctx).Token()
+		if err != nil || tok.AccessToken != stored.AccessToken {
+			t.Errorf("error %v after %v, want the stored token", err, time.Since(start))
+		}
+	})
+}
