@@ -94,10 +94,11 @@ type exchanger struct {
 	seen         string       // the identity of the token that the Store had last
 	noticed      *cachedToken // that token, if it came after token; nil: none did
 
-	failed   bool  // the exchange before this one did
-	fault    error // the transient fault that it met with the refresh token; nil: none
-	reloaded bool  // this exchange has asked Reload
-	last     *Exchange
+	asked    time.Time // when an exchange last began to ask the API
+	failed   bool      // the exchange before this one did
+	fault    error     // the transient fault that it met with the refresh token; nil: none
+	reloaded bool      // this exchange has asked Reload
+	last     *Exchange // not yet told to OnExchange; nil: none
 }
 
 // newExchanger returns the raw source of f, whose exchanges ctx bounds.
@@ -209,10 +210,10 @@ func (x *exchanger) load() *cachedToken {
 
 // notice looks at what the Store has, and returns it where another program has put it there since
 // the last look. Then its refresh token is the one to use; else that is the one in hand, which the
-// Store may lack because it could not be written. Where the Store has none, InitialToken is what a
-// source without a token starts from.
+// Store may lack because it could not be written. Where the Store has none, a source starts from
+// InitialToken.
 func (x *exchanger) notice(stored *oauth2.Token) *cachedToken {
-	if stored == nil && x.token.token.AccessToken == "" {
+	if stored == nil && x.seen == "" {
 		stored = x.InitialToken
 	}
 	if stored == nil {
@@ -257,9 +258,9 @@ func (x *exchanger) transact() (exchanged bool, err error) {
 		x.notice(nil) // for Token, which loads nothing
 		return true, x.exchange(true)
 	}
-	ctx, cancel := context.WithCancel(x.ctx)
-	defer cancel()
-	timer := time.AfterFunc(storeTimeout, cancel)
+	ctx, cancel := context.WithCancelCause(x.ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(storeTimeout, func() { cancel(errStoreTimeout) })
 	defer timer.Stop()
 	called := false
 	failure := x.Store.Update(ctx, func(stored *oauth2.Token) (*oauth2.Token, error) {
@@ -278,6 +279,9 @@ func (x *exchanger) transact() (exchanged bool, err error) {
 		issued := x.token.token
 		return &issued, nil
 	})
+	if failure != nil && context.Cause(ctx) == errStoreTimeout {
+		failure = fmt.Errorf("%w: %w", errStoreTimeout, failure)
+	}
 	if !called {
 		return true, x.withoutStore(failure)
 	}
@@ -286,6 +290,8 @@ func (x *exchanger) transact() (exchanged bool, err error) {
 	}
 	return exchanged, err
 }
+
+var errStoreTimeout = fmt.Errorf("the Store took over %v: %w", storeTimeout, context.DeadlineExceeded)
 
 // withoutStore is the exchange where the Store's Update has failed before it called its function.
 func (x *exchanger) withoutStore(failure error) error {
@@ -313,6 +319,7 @@ func (x *exchanger) exchange(refresh bool) error {
 		return errors.New("netoauth: refresh token: there is none in RefreshToken or the Store; " +
 			"set it")
 	}
+	x.asked = time.Now()
 	wanted := func() bool { return ctx.Err() == nil && x.waiting.Load() > 0 }
 	for try := 1; ; try++ {
 		t, err := x.try(ctx, refresh)
@@ -356,7 +363,8 @@ func (x *exchanger) try(ctx context.Context, refresh bool) (*oauth2.Token, error
 	return x.logIn(ctx)
 }
 
-// refresh exchanges a refresh token. An answer without another keeps it in use (RFC 6749 section 6).
+// refresh exchanges a refresh token. An answer without another keeps it in use (RFC 6749 section
+// 6).
 func (x *exchanger) refresh(ctx context.Context, token string) (*oauth2.Token, error) {
 	hint := "logging in follows"
 	if x.login == nil {

@@ -332,7 +332,7 @@ type tokenSource struct {
 	heldBack bool               // the token in hand is
 	err      error              // of the last exchange
 	retryAt  time.Time          // after a failed exchange: no other before this
-	forcedAt time.Time          // when a 401 last forced an exchange
+	forcedAt time.Time          // when the last exchange began that a 401 has forced
 
 	backOff backOff // used by the flight alone
 }
@@ -344,7 +344,7 @@ type flight struct {
 	token    *cachedToken  // nil: there is none
 	err      error
 	retryAt  time.Time
-	forcedAt time.Time // when a 401 forced it, zero: none did; guarded by the source's mu
+	forcedAt time.Time // when a 401 started it; zero: none did
 }
 
 // newTokenSource returns the live token source of a flow, or one that says why there is none.
@@ -447,7 +447,7 @@ func (s *tokenSource) join() (*cachedToken, *flight, error) {
 		s.raw.waiting.Add(1) // before the flight starts, which makes fewer tries for nobody
 	}
 	if s.flight == nil {
-		s.start()
+		s.start(time.Time{})
 	}
 	if !waits {
 		return c, nil, nil
@@ -507,9 +507,13 @@ func (s *tokenSource) serves(c *cachedToken, now time.Time) bool {
 	return !now.After(c.end.Add(-margin))
 }
 
-// start starts a flight. s.mu must be held.
-func (s *tokenSource) start() {
-	s.flight = &flight{done: make(chan struct{}), unheld: make(chan struct{})}
+// start starts a flight, which a 401 has forced if forcedAt is not zero. s.mu must be held.
+func (s *tokenSource) start(forcedAt time.Time) {
+	s.flight = &flight{
+		done:     make(chan struct{}),
+		unheld:   make(chan struct{}),
+		forcedAt: forcedAt,
+	}
 	go s.fly(s.flight, s.cache)
 }
 
@@ -575,6 +579,9 @@ func (s *tokenSource) land(f *flight) {
 	}
 	if !f.forcedAt.IsZero() && (f.err != nil || !f.token.stored) {
 		s.forcedAt = f.forcedAt
+		if s.raw.asked.After(f.forcedAt) { // when the Store let it
+			s.forcedAt = s.raw.asked
+		}
 	}
 	s.mu.Unlock()
 	close(f.done)
@@ -611,8 +618,7 @@ func (s *tokenSource) invalidate(c *cachedToken, waits bool) *flight {
 	}
 	if s.flight == nil {
 		s.cache = s.newCache(new(cachedToken))
-		s.start()
-		s.flight.forcedAt = time.Now()
+		s.start(time.Now())
 	}
 	return s.flight
 }

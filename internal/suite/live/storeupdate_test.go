@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -230,4 +231,19 @@ func TestStore_callersContextEndsItsOwnWaitAlone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A lock that is not to be had within 20 s is a matter of time, and not of a caller's context.
+func TestStore_lockThatIsNotHadIsATimeout(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		s := newStore(mustLogIn(t, w, spent))
+		defer s.hold()()
+		start := time.Now()
+		_, err := flows["refresh token"](w, s.options()).TokenSource(w.Ctx).Token()
+		suite.Diff(t, "time taken", "20s", time.Since(start).String())
+		suite.WantError(t, err, context.DeadlineExceeded)
+		if !strings.Contains(err.Error(), "the Store took over 20s") {
+			t.Errorf("error %v, want it to say what took so long", err)
+		}
+	})
 }
