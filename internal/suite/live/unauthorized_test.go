@@ -121,8 +121,10 @@ func TestTransport_401WhileRenewalsFailLeavesTheToken(t *testing.T) {
 		time.Sleep(256 * time.Second)
 		suite.MustGet(t, client, w.URL) // stale: starts a renewal, which fails
 		synctest.Wait()
+		before := w.Requests("")
 		suite.Diff(t, "status of the API's own 401", 401, suite.MustGet(t, client, w.URL+"/forbidden"))
 		suite.Diff(t, "status with the token in hand", 200, suite.MustGet(t, client, w.URL))
+		suite.Diff(t, "token requests during back-off", 0, w.Requests("")-before)
 	})
 }
 
