@@ -129,7 +129,8 @@ func (k *APIKey) Netosecret() string {
 }
 
 // Account returns the same key for a sub-account, which a parent account's key reaches. Tokens
-// belong to an account, so the copy has no InitialToken, OnToken and Store: give it its own.
+// belong to an account, so the copy has no InitialToken, OnToken or Store: give it its own. It has
+// the key's OnExchange, Logger and Reload.
 func (k *APIKey) Account(shortname string) *APIKey {
 	sub := *k
 	sub.Shortname = shortname

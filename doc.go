@@ -44,7 +44,10 @@
 // A session is what a log-in starts and its refresh tokens carry on. The API replaces a refresh
 // token as it is used, and one that is used twice can end the session (RFC 9700 section 4.14.2). A
 // [Store] keeps the session for later runs, and lets several programs share it: they take over what
-// one of them has renewed. Package tokenfile has a Store in a file.
+// one of them has renewed, also after a 401. Package tokenfile has a Store in a file.
+//
+// A stored token that is stale, or a stale InitialToken, is renewed before its first use. Callers
+// wait 5 s for that at most; where it brings nothing they get the stored token while it serves.
 //
 // # Operators
 //
@@ -57,7 +60,7 @@
 // A layer outside [Transport] sees a request as the program sent it, one inside (in Base, or as the
 // transport of the client in the context) each request on the wire, token included. A token source
 // works wherever x/oauth2's do. Asked through anything but this package's Transport, it keeps its
-// renewal, but a caller's context no longer ends a wait, a 401 is not healed, and the token goes
+// renewal, but a caller's context no longer ends a wait, a 401 renews nothing, and the token goes
 // where that transport sends it. oauth2.ReuseTokenSource(nil, src) and [oauth2.NewClient] put a
 // cache of their own above the source, which asks for the next token only when 10 s are left, and
 // hide it from Transport: drop the first, and use Client for the second.

@@ -363,8 +363,8 @@ func (x *exchanger) try(ctx context.Context, refresh bool) (*oauth2.Token, error
 	return x.logIn(ctx)
 }
 
-// refresh exchanges a refresh token. An answer without another keeps it in use (RFC 6749 section
-// 6).
+// refresh exchanges token, a refresh token. An answer without another keeps it in use (RFC 6749
+// section 6).
 func (x *exchanger) refresh(ctx context.Context, token string) (*oauth2.Token, error) {
 	hint := "logging in follows"
 	if x.login == nil {

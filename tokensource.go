@@ -59,12 +59,14 @@ const (
 //
 // The functions among them are called by the exchange, which waits for them: they must not use the
 // token source, nor Wait for it, and a panic in one ends the program. For one token source the
-// calls come one at a time and in order.
+// calls come one at a time and in order; several sources with the same functions, such as those of
+// a key and of its sub-accounts, may call them at once.
 type Options struct {
 	// InitialToken is a token to start from, as in oauth2.ReuseTokenSource(t, src): for a program
-	// that was given one. It serves until it expires, and its refresh token, if any, is used before
-	// a log-in. Only TokenSource and Client use it; [Refresh] takes its refresh token in Token,
-	// too. Where there is a Store, it counts only if that has no token. nil: none.
+	// that was given one. It serves as any token does; a stale one is renewed before its first use.
+	// Its refresh token, if any, is used before a log-in. Only TokenSource and Client use it;
+	// [Refresh] takes its refresh token in Token, too. Where there is a Store, it counts only if
+	// that has no token. nil: none.
 	InitialToken *oauth2.Token `json:"-"`
 
 	// OnToken is called with every newly issued token before anyone uses it: for a program that
@@ -81,11 +83,12 @@ type Options struct {
 	OnExchange func(Exchange) `json:"-"`
 
 	// Logger gets one record for each exchange, Debug where it issued a token and Warn where it did
-	// not, a Warn for each fall-back, and a Debug record for a stored token taken over and for a
-	// request that gets no token because it goes to another origin. The attributes are flow,
-	// account, endpoint, took, expiry, err and retry_in, as in [Exchange], with durations as text;
-	// origin; and clock_off_by, how far the server's clock is ahead. The messages may change. No
-	// secret and no token is in a record. nil: silent.
+	// not; a Warn for each fall-back and for a token that could not be stored; and a Debug record
+	// for a Store that could not be read, for a stored token taken over, and for a request that
+	// gets no token because it goes to another origin. The attributes are flow, account, took,
+	// expiry, err and retry_in, as in [Exchange], with durations as text; endpoint, the URL of the
+	// last token request, "" if there was none; origin; and clock_off_by, how far the server's
+	// clock is ahead. The messages may change. No secret and no token is in a record. nil: silent.
 	Logger *slog.Logger `json:"-"`
 }
 
@@ -95,6 +98,10 @@ func (Options) Format(s fmt.State, _ rune) { io.WriteString(s, redacted) }
 // Store keeps a session's token for later runs and for other programs. Its methods are called by
 // exchanges, and must not use the token source. Package tokenfile has a Store in a file; one in a
 // database is a row and its lock.
+//
+// A Load that fails counts as none. Where Update fails before it calls f, [APIKey] and [Password]
+// log in, and [Refresh] sends nothing, because the next refresh token would have no place. Where it
+// fails after that, the token is used all the same. Options.Logger is told of each.
 type Store interface {
 	// Load returns the stored token, nil if there is none. It does not wait for an Update.
 	Load(ctx context.Context) (*oauth2.Token, error)
@@ -320,8 +327,9 @@ func (f *flow) attrs(more ...any) []any {
 //	                                               exchange brings; else     once in 30 s
 //	                                               as above
 //
-// A stored token that is stale when it is first seen is held back: callers wait some seconds for
-// the exchange, and get it where that brings nothing.
+// A stored token that is stale when it is first seen is held back: callers wait for the exchange,
+// firstUseTimeout at most and no longer than half the time that the token has left to serve, and
+// get it where that brings nothing.
 type tokenSource struct {
 	raw     *exchanger
 	current atomic.Pointer[cachedToken] // in hand; callers look at it without a lock
@@ -427,9 +435,9 @@ func waitError(ctx context.Context) error {
 }
 
 // join decides for a caller who found the token in hand not to be fresh: it returns the token that
-// is in hand by now, where that can be used, the flight to wait for, or an error. It starts a flight
-// where it is time for one; if the token has been replaced since the caller looked, the cache will
-// know.
+// is in hand by now, where that can be used, or the flight to wait for, or an error. It starts a
+// flight where it is time for one; if the token has been replaced since the caller looked, the
+// cache will know.
 func (s *tokenSource) join() (*cachedToken, *flight, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -717,8 +725,10 @@ func (b *backOff) after(err error) time.Duration {
 //
 // With a token source of this package, the token goes to the origin of the credential's URL alone,
 // a request waits for a token no longer than its context lasts, and a 401 renews the token, at most
-// once in 30 s, and sends the request once more if it has no body or a GetBody. A token request
-// passes through without a token, so that a client can serve its own token source.
+// once in 30 s, and sends the request once more if it has no body or a GetBody. With a Store, a
+// token that another program has put there meanwhile is tried before the API is asked for one, so
+// that a request is sent up to three times. A token request passes through without a token, so that
+// a client can serve its own token source.
 //
 // With any other source, which is asked in the request's own goroutine, each request gets a token
 // unless it follows a redirect to another origin. A cache around a source of this package, such as
@@ -836,7 +846,8 @@ func notSent(req *http.Request, err error) error {
 }
 
 // authorized is the copy of a request that is sent. Its Authorization header is its own, because
-// whoever sends it may blot that out; the other header values it shares with the caller's.
+// Base may overwrite that. The other header values it shares with the caller's: to keep Base off
+// those, too, takes a fifth more time.
 type authorized struct {
 	request http.Request
 	header  [1]string

@@ -17,10 +17,11 @@
 //     next Update deletes it.
 //
 // Locks are those of flock(2) on Linux, macOS and the BSDs, and of LockFileEx on Windows; elsewhere
-// every Update fails. They keep programs of one machine apart. On a network file system it depends
-// on the server and on how it is mounted whether a lock holds between machines, and a server that
-// does not answer can delay Load and Update without end: prefer a local disk, one file for each
-// machine.
+// every Update fails. The tests have run on Linux; for macOS, FreeBSD and Windows the package is
+// compiled and vetted only. Locks keep programs of one machine apart. On a network file system it
+// depends on the server and on how it is mounted whether a lock holds between machines, and a
+// server that does not answer can delay Load and Update without end: prefer a local disk, one file
+// for each machine.
 package tokenfile
 
 import (

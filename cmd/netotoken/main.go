@@ -55,9 +55,9 @@ The cache holds an access token and a refresh token, but neither the API key nor
 Runs with the same FILE, one after the other or at once, share one session. Without -cache each
 run gets a new token. With it a stored token is printed while it has at least 15 % of its
 lifetime left (up to 30 %: each run draws anew), and else renewed first. Where that fails or takes
-more than 5s, the stored token is printed all the same if it has a tenth of its lifetime left, or
-10s if that is less; where the API cannot be reached it may have as little as 1s. A warning says
-so where renewing failed. A token without an end is printed until FILE is deleted. Delete FILE
+more than 5s, sooner near its end, the stored token is printed all the same if it has a tenth of
+its lifetime left, or 10s if that is less; where the API cannot be reached it may have as little
+as 1s. A warning says so where renewing failed. A token without an end is printed until FILE is deleted. Delete FILE
 after changing a password or shared secret, too.
 
 FILE belongs to the credentials that it was written for, and to you alone (mode 0600). Any other

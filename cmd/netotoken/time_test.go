@@ -71,7 +71,7 @@ type session struct {
 	client *http.Client
 	env    []string
 	file   string
-	first  outcome // of the run that has stored a token of 100 s
+	first  outcome // of the run that has stored a token of 200 s
 }
 
 // run runs the command with the cache.
@@ -85,7 +85,7 @@ func withSession(t *testing.T, test func(t *testing.T, s *session)) {
 	t.Helper()
 	srv := newServer(t)
 	s := &session{Server: srv, env: refreshEnv(t, srv), file: newCache(t)}
-	srv.SetLifetimes(100*time.Second, 0)
+	srv.SetLifetimes(200*time.Second, 0)
 	synctest.Test(t, func(t *testing.T) {
 		s.client = srv.InProcess()
 		s.first = s.run(t.Context())
@@ -98,11 +98,11 @@ func withSession(t *testing.T, test func(t *testing.T, s *session)) {
 // The life that -h promises: what has 15 % left is renewed before it is printed, what has 30 % is not.
 func TestNetotoken_renewsWhatHasLittleLifeLeft(t *testing.T) {
 	for age, renewed := range map[time.Duration]bool{
-		0:                false,
-		69 * time.Second: false,
-		86 * time.Second: true,
-		99 * time.Second: true,
-		2 * time.Hour:    true,
+		0:                 false,
+		139 * time.Second: false,
+		171 * time.Second: true,
+		199 * time.Second: true,
+		2 * time.Hour:     true,
 	} {
 		t.Run(age.String(), func(t *testing.T) {
 			withSession(t, func(t *testing.T, s *session) {
@@ -126,11 +126,11 @@ func TestNetotoken_printsAStoredTokenWhereItMust(t *testing.T) {
 		printed bool
 		says    string
 	}{
-		"refused, 11 s left":          {89 * time.Second, refuse, true, "400"},
-		"refused, 9 s left":           {91 * time.Second, refuse, false, "400"},
-		"cannot be reached, 11 s":     {89 * time.Second, fail, true, "503"},
-		"cannot be reached, ended":    {101 * time.Second, fail, false, "503"},
-		"cannot be reached, half 1 s": {99500 * time.Millisecond, fail, false, "503"},
+		"refused, 11 s left":          {189 * time.Second, refuse, true, "400"},
+		"refused, 9 s left":           {191 * time.Second, refuse, false, "400"},
+		"cannot be reached, 11 s":     {189 * time.Second, fail, true, "503"},
+		"cannot be reached, ended":    {201 * time.Second, fail, false, "503"},
+		"cannot be reached, half 1 s": {199500 * time.Millisecond, fail, false, "503"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withSession(t, func(t *testing.T, s *session) {
@@ -167,7 +167,7 @@ func TestNetotoken_waitsForTheExchangeUnderWay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			withSession(t, func(t *testing.T, s *session) {
-				time.Sleep(85 * time.Second)
+				time.Sleep(170 * time.Second)
 				s.Delay(tt.delay)
 				r := s.run(t.Context(), tt.args...)
 				if !strings.Contains(r.stderr, tt.says) || (r.stderr == "") != (tt.says == "") {
@@ -228,7 +228,7 @@ func TestNetotoken_losesNoSessionWhenItMustEnd(t *testing.T) {
 // What was printed is not unprinted by an interrupt, and the run says that it was interrupted.
 func TestNetotoken_canBeInterruptedWhileItWaits(t *testing.T) {
 	withSession(t, func(t *testing.T, s *session) {
-		time.Sleep(85 * time.Second)
+		time.Sleep(170 * time.Second)
 		s.Fail(1, netoauthtest.Hang())
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(6*time.Second, cancel)

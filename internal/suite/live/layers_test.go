@@ -186,6 +186,14 @@ func TestTransport_overOneForAnotherOrigin(t *testing.T) {
 	}
 }
 
+func TestTransport_ofAnUnusableCredentialPassesTokenRequests(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		client := new(netoauth.APIKey).Client(w.Ctx)
+		ctx := context.WithValue(t.Context(), oauth2.HTTPClient, client)
+		suite.MustToken(t, w.Key.TokenSource(ctx))
+	})
+}
+
 // A gateway before the API wants its token with every request.
 func TestTransport_withAForeignSourceAuthorizesTokenRequests(t *testing.T) {
 	var seen []string

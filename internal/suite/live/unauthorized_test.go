@@ -55,6 +55,26 @@ func TestTransport_401JoinsARenewalWithoutForcingOne(t *testing.T) {
 	})
 }
 
+// Though the renewal was not forced, so that the 30 s would let one be.
+func TestTransport_second401IsTheCallersAfterARenewalItJoined(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		src := w.Key.TokenSource(w.Ctx)
+		suite.MustToken(t, src)
+		time.Sleep(stale)
+		w.Delay(time.Second)
+		sent := 0
+		base := suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
+			sent++
+			return suite.Answer(401, "").RoundTrip(req)
+		})
+		client := &http.Client{Transport: &netoauth.Transport{Source: src, Base: base}}
+		suite.Diff(t, "status", 401, suite.MustGet(t, client, w.URL))
+		netoauth.Wait(w.Ctx, src)
+		suite.Diff(t, "times the request was sent", 2, sent)
+		suite.Diff(t, "token requests", 2, w.Requests(""))
+	})
+}
+
 func TestTransport_401ToAReplacedTokenRenewsNothing(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		var seen atomic.Int32
@@ -121,8 +141,10 @@ func TestTransport_401WhileRenewalsFailLeavesTheToken(t *testing.T) {
 		time.Sleep(256 * time.Second)
 		suite.MustGet(t, client, w.URL) // stale: starts a renewal, which fails
 		synctest.Wait()
+		before := w.Requests("")
 		suite.Diff(t, "status of the API's own 401", 401, suite.MustGet(t, client, w.URL+"/forbidden"))
 		suite.Diff(t, "status with the token in hand", 200, suite.MustGet(t, client, w.URL))
+		suite.Diff(t, "token requests during back-off", 0, w.Requests("")-before)
 	})
 }
 
