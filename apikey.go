@@ -69,30 +69,46 @@ func ParseAPIKey(s string) (*APIKey, error) {
 	if err != nil {
 		return nil, errors.New("netoauth: NETOSECRET is not base64; " + pasteAll)
 	}
-	fields := endpoint.Object(text)
-	if fields == nil || !utf8.Valid(text) {
-		return nil, errors.New("netoauth: NETOSECRET does not hold a JSON object; " + pasteAll)
-	}
-	var missing, wrong, unreadable []string
-	field := func(name string) string {
-		v, ok := fields[name].(string)
-		if present := fields[name] != nil; present && !ok {
-			wrong = append(wrong, name)
-		} else if v == "" {
-			missing = append(missing, name)
-		} else if strings.ContainsRune(v, utf8.RuneError) { // encoding/json could not read it
-			unreadable = append(unreadable, name)
-		}
-		return v
+	fields, err := parseFields(text)
+	if err != nil {
+		return nil, err
 	}
 	k := &APIKey{
-		URL:          field("url"),
-		Shortname:    field("shortname"),
-		AppName:      field("appname"),
-		AppKey:       Secret(field("appkey")),
-		SharedSecret: Secret(field("sharedsecret")),
+		URL:          fields["url"],
+		Shortname:    fields["shortname"],
+		AppName:      fields["appname"],
+		AppKey:       Secret(fields["appkey"]),
+		SharedSecret: Secret(fields["sharedsecret"]),
 	}
-	list := func(fields []string) string { return strings.Join(fields, ", ") }
+	base, err := origin.Parse(k.URL, DefaultURL)
+	if err != nil {
+		return nil, fmt.Errorf("netoauth: NETOSECRET: %w", err)
+	}
+	k.URL = base.String()
+	return k, nil
+}
+
+// parseFields returns the fields of the JSON object that a NETOSECRET holds.
+func parseFields(text []byte) (map[string]string, error) {
+	object := endpoint.Object(text)
+	if object == nil || !utf8.Valid(text) {
+		return nil, errors.New("netoauth: NETOSECRET does not hold a JSON object; " + pasteAll)
+	}
+	fields := map[string]string{}
+	var missing, wrong, unreadable []string
+	for _, name := range []string{"url", "shortname", "appname", "appkey", "sharedsecret"} {
+		v, isString := object[name].(string)
+		switch {
+		case object[name] != nil && !isString:
+			wrong = append(wrong, name)
+		case v == "":
+			missing = append(missing, name)
+		case strings.ContainsRune(v, utf8.RuneError): // encoding/json could not read it
+			unreadable = append(unreadable, name)
+		}
+		fields[name] = v
+	}
+	list := func(names []string) string { return strings.Join(names, ", ") }
 	switch {
 	case missing != nil:
 		return nil, errors.New("netoauth: NETOSECRET lacks " + list(missing))
@@ -102,12 +118,7 @@ func ParseAPIKey(s string) (*APIKey, error) {
 		return nil, fmt.Errorf("netoauth: in NETOSECRET, %s has a character that cannot be read; "+
 			pasteAll, list(unreadable))
 	}
-	base, err := origin.Parse(k.URL, DefaultURL)
-	if err != nil {
-		return nil, fmt.Errorf("netoauth: NETOSECRET: %w", err)
-	}
-	k.URL = base.String()
-	return k, nil
+	return fields, nil
 }
 
 // Netosecret returns the NETOSECRET of k, the inverse of [ParseAPIKey]: a secret in the clear. Its

@@ -61,39 +61,44 @@ func (p *Password) Client(ctx context.Context) *http.Client {
 }
 
 func (p *Password) flow() (*flow, error) {
-	username, password, reload := p.Username, string(p.Password), p.Reload
-	f, err := newFlow("password", username, p.URL, p.Options,
-		"Username", username, "Password", password)
+	user := *p
+	f, err := newFlow("password", p.Username, p.URL, p.Options,
+		"Username", p.Username, "Password", string(p.Password))
 	if err != nil {
 		return nil, err
 	}
-	f.secrets = []string{password}
-	f.login = func(ctx context.Context) (*oauth2.Token, error) {
-		form := url.Values{"username": {username}, "password": {password}}
-		return f.post(ctx, "/api/auth/bearer/token", endpoint.Form, form.Encode(),
-			"check the user name and the password; multi-factor log-in or an IP allow list of the "+
-				"account can be the cause, too")
-	}
-	if reload == nil {
-		return f, nil
-	}
-	f.reload = func(ctx context.Context) (bool, error) {
-		next, err := reload(ctx)
-		if next != nil { // its error, too, may quote it
-			f.secrets = []string{password, string(next.Password)}
-		}
-		switch {
-		case err != nil || next == nil:
-			return false, err
-		case next.Username == "" || next.Password == "":
-			return false, errors.New("what it returned lacks Username or Password")
-		case next.Username == username && string(next.Password) == password:
-			return false, nil
-		}
-		username, password = next.Username, string(next.Password)
-		account := username
-		f.account.Store(&account)
-		return true, nil
+	f.secrets = []string{string(p.Password)}
+	f.login = func(ctx context.Context) (*oauth2.Token, error) { return user.logIn(ctx, f) }
+	if p.Reload != nil {
+		f.reload = func(ctx context.Context) (bool, error) { return user.reload(ctx, f) }
 	}
 	return f, nil
+}
+
+// logIn exchanges the user's name and password.
+func (p *Password) logIn(ctx context.Context, f *flow) (*oauth2.Token, error) {
+	form := url.Values{"username": {p.Username}, "password": {string(p.Password)}}
+	return f.post(ctx, "/api/auth/bearer/token", endpoint.Form, form.Encode(),
+		"check the user name and the password; multi-factor log-in or an IP allow list of the "+
+			"account can be the cause, too")
+}
+
+// reload takes over what Reload returns, and reports whether that is something new.
+func (p *Password) reload(ctx context.Context, f *flow) (changed bool, err error) {
+	next, err := p.Reload(ctx)
+	if next != nil { // its error, too, may quote it
+		f.secrets = []string{string(p.Password), string(next.Password)}
+	}
+	switch {
+	case err != nil || next == nil:
+		return false, err
+	case next.Username == "" || next.Password == "":
+		return false, errors.New("what it returned lacks Username or Password")
+	case next.Username == p.Username && next.Password == p.Password:
+		return false, nil
+	}
+	p.Username, p.Password = next.Username, next.Password
+	account := p.Username
+	f.account.Store(&account)
+	return true, nil
 }

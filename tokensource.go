@@ -337,9 +337,8 @@ type tokenSource struct {
 	mu       sync.Mutex         // guards what follows; never held across I/O
 	cache    oauth2.TokenSource // over raw; empty for a token in doubt
 	flight   *flight            // under way; nil: none
-	heldBack bool               // the token in hand is
-	err      error              // of the last exchange
-	retryAt  time.Time          // after a failed exchange: no other before this
+	firstUse bool               // the token in hand is a stored one that is being renewed first
+	last     *flight            // that has ended; before the first, an empty one
 	forcedAt time.Time          // when the last exchange began that a 401 has forced
 
 	backOff backOff // used by the flight alone
@@ -348,10 +347,10 @@ type tokenSource struct {
 // flight is one call of the cache, for all who wait for it.
 type flight struct {
 	done     chan struct{} // closed when the fields below are set
-	unheld   chan struct{} // closed when callers need no longer wait for a token held back
+	serve    chan struct{} // closed when callers are to get the token of a first use as it is
 	token    *cachedToken  // nil: there is none
 	err      error
-	retryAt  time.Time
+	retryAt  time.Time // no other flight before this
 	forcedAt time.Time // when a 401 started it; zero: none did
 }
 
@@ -361,7 +360,7 @@ func newTokenSource(ctx context.Context, credential func() (*flow, error)) oauth
 	if err != nil {
 		return failed{err}
 	}
-	s := &tokenSource{raw: newExchanger(context.WithoutCancel(ctx), f)}
+	s := &tokenSource{raw: newExchanger(context.WithoutCancel(ctx), f), last: new(flight)}
 	s.current.Store(s.raw.token)
 	s.cache = s.newCache(s.raw.token)
 	return s
@@ -427,7 +426,7 @@ func (s *tokenSource) get(ctx context.Context) (*cachedToken, error) {
 	if f == nil {
 		return c, err
 	}
-	return s.wait(ctx, f, f.unheld)
+	return s.wait(ctx, f, f.serve)
 }
 
 func waitError(ctx context.Context) error {
@@ -444,13 +443,13 @@ func (s *tokenSource) join() (*cachedToken, *flight, error) {
 	now := time.Now()
 	c := s.current.Load()
 	serves := s.serves(c, now)
-	if s.flight == nil && now.Before(s.retryAt) {
+	if s.flight == nil && now.Before(s.last.retryAt) {
 		if serves {
 			return c, nil, nil
 		}
-		return nil, nil, untilRetry(s.err, s.retryAt)
+		return nil, nil, untilRetry(s.last.err, s.last.retryAt)
 	}
-	waits := !serves || s.heldBack
+	waits := !serves || s.firstUse
 	if waits {
 		s.raw.waiting.Add(1) // before the flight starts, which makes fewer tries for nobody
 	}
@@ -464,12 +463,12 @@ func (s *tokenSource) join() (*cachedToken, *flight, error) {
 }
 
 // wait returns what f brings to a caller whom join or invalidate has counted as waiting, or the
-// token in hand when unheld is closed, which is nil for a caller whose token was refused.
+// token in hand when serve is closed, which is nil for a caller whose token was refused.
 func (s *tokenSource) wait(
-	ctx context.Context, f *flight, unheld <-chan struct{},
+	ctx context.Context, f *flight, serve <-chan struct{},
 ) (*cachedToken, error) {
 	defer s.raw.waiting.Add(-1)
-	for ; ; unheld = nil {
+	for ; ; serve = nil {
 		var err error
 		select {
 		case <-f.done:
@@ -477,7 +476,7 @@ func (s *tokenSource) wait(
 				return f.token, nil
 			}
 			err = untilRetry(f.err, f.retryAt)
-		case <-unheld:
+		case <-serve:
 		case <-ctx.Done():
 			return nil, waitError(ctx)
 		}
@@ -509,7 +508,7 @@ func untilRetry(err error, at time.Time) error {
 // serves reports whether c can be sent. s.mu must be held.
 func (s *tokenSource) serves(c *cachedToken, now time.Time) bool {
 	margin := c.margin
-	if s.err != nil && transient(s.err) {
+	if s.last.err != nil && transient(s.last.err) {
 		margin = min(margin, minMargin)
 	}
 	return !now.After(c.end.Add(-margin))
@@ -519,7 +518,7 @@ func (s *tokenSource) serves(c *cachedToken, now time.Time) bool {
 func (s *tokenSource) start(forcedAt time.Time) {
 	s.flight = &flight{
 		done:     make(chan struct{}),
-		unheld:   make(chan struct{}),
+		serve:    make(chan struct{}),
 		forcedAt: forcedAt,
 	}
 	go s.fly(s.flight, s.cache)
@@ -531,19 +530,15 @@ func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
 	f.err = errEnded
 	defer s.land(f) // also when a callback ends the goroutine, as a test's FailNow does
 
-	stored := s.raw.load()
-	if s.raw.takeOver(stored) {
-		s.backOff.after(nil)
+	if stored := s.raw.load(); s.raw.takeOver(stored) {
+		cache = s.newCache(stored)
 		s.mu.Lock()
-		s.cache = s.newCache(stored)
+		s.cache = cache
 		s.mu.Unlock()
-		f.token, f.err = stored, nil
-		return
-	}
-	if s.holdBack(stored) {
+	} else if s.beginFirstUse(stored) {
 		left := time.Until(stored.end.Add(-stored.margin)) // of which the token needs some, too
-		wait := min(firstUseTimeout, left/2)
-		timer := time.AfterFunc(wait, func() { close(f.unheld) })
+		wait := min(firstUseTimeout, left/10*9)
+		timer := time.AfterFunc(wait, func() { close(f.serve) })
 		defer timer.Stop()
 	}
 	_, err := cache.Token()
@@ -558,9 +553,10 @@ func (s *tokenSource) fly(f *flight, cache oauth2.TokenSource) {
 var errEnded = errors.New("netoauth: the exchange's goroutine was ended, by a callback or by the " +
 	"HTTP client; does one of them call runtime.Goexit, as FailNow of a test does?")
 
-// holdBack puts a stored token that is stale into the hand if what is there is spent. It reports
-// whether it has: then callers wait for the exchange although they could have the token in hand.
-func (s *tokenSource) holdBack(stored *cachedToken) bool {
+// beginFirstUse puts a stored token that is stale into the hand if what is there is spent. It
+// reports whether it has: then callers wait for the exchange although they could have the token in
+// hand.
+func (s *tokenSource) beginFirstUse(stored *cachedToken) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -568,7 +564,7 @@ func (s *tokenSource) holdBack(stored *cachedToken) bool {
 		return false
 	}
 	s.current.Store(stored)
-	s.heldBack = true
+	s.firstUse = true
 	return true
 }
 
@@ -578,8 +574,7 @@ func (s *tokenSource) land(f *flight) {
 		f.retryAt = time.Now().Add(s.backOff.after(f.err))
 	}
 	s.mu.Lock()
-	s.flight, s.heldBack = nil, false
-	s.err, s.retryAt = f.err, f.retryAt
+	s.flight, s.last, s.firstUse = nil, f, false
 	if f.err == nil {
 		s.current.Store(f.token)
 	} else if stale := s.raw.noticed; stale != nil && !s.serves(s.current.Load(), time.Now()) {
@@ -609,7 +604,7 @@ func (s *tokenSource) replaceable(c *cachedToken) bool {
 		return true
 	}
 	now := time.Now()
-	return !now.Before(s.retryAt) && now.Sub(s.forcedAt) >= forcedEvery
+	return !now.Before(s.last.retryAt) && now.Sub(s.forcedAt) >= forcedEvery
 }
 
 // invalidate puts c in doubt, which the API answered with 401. It returns the flight that brings
