@@ -220,7 +220,11 @@ func (x *exchanger) notice(stored *oauth2.Token) *cachedToken {
 	}
 	before := x.seen
 	x.seen = identity(stored)
-	if x.seen == before || x.seen == identity(&x.token.token) {
+	if x.seen == before {
+		return nil
+	}
+	if x.seen == identity(&x.token.token) {
+		x.adopt(&x.token.token) // in the place of an older one, which a Load that lags behind gave
 		return nil
 	}
 	x.adopt(stored)
