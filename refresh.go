@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -187,7 +188,9 @@ func (x *exchanger) debug(message string, attrs ...any) {
 // safe returns an error of the program's own Store or Reload with a text that quotes no credential.
 func (x *exchanger) safe(err error) error {
 	t := x.token.token
-	all := append([]string{t.AccessToken, t.RefreshToken, x.refreshToken, x.spare}, x.secrets...)
+	access, refresh, _ := strings.Cut(x.seen, " ")
+	all := append([]string{t.AccessToken, t.RefreshToken, access, refresh, x.refreshToken, x.spare},
+		x.secrets...)
 	return redact.Error(redact.New(all...).Cause(err), err)
 }
 
