@@ -306,8 +306,9 @@ func (x *exchanger) withoutStore(failure error) error {
 }
 
 // exchange gets a token from the API into x.token, with more tries at a transient fault while
-// somebody waits for it, unless the exchange before this one failed. With refresh it may use the
-// refresh token.
+// somebody waits for it, unless the exchange before this one failed. No further try begins in the
+// second half of its time: an answer that came too late would lose the next refresh token. With
+// refresh it may use the refresh token.
 func (x *exchanger) exchange(refresh bool) error {
 	ctx, cancel := context.WithTimeout(x.ctx, exchangeTimeout)
 	defer cancel()
@@ -320,7 +321,8 @@ func (x *exchanger) exchange(refresh bool) error {
 		return errors.New("netoauth: refresh token: there is none in RefreshToken or the Store; " +
 			"set it")
 	}
-	wanted := func() bool { return ctx.Err() == nil && x.waiting.Load() > 0 }
+	late := time.Now().Add(exchangeTimeout / 2)
+	wanted := func() bool { return time.Now().Before(late) && x.waiting.Load() > 0 }
 	for try := 1; ; try++ {
 		t, err := x.try(ctx, refresh)
 		if err == nil {
