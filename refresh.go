@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -188,7 +189,9 @@ func (x *exchanger) debug(message string, attrs ...any) {
 // safe returns an error of the program's own Store or Reload with a text that quotes no credential.
 func (x *exchanger) safe(err error) error {
 	t := x.token.token
-	all := append([]string{t.AccessToken, t.RefreshToken, x.refreshToken, x.spare}, x.secrets...)
+	access, refresh, _ := strings.Cut(x.seen, " ")
+	all := append([]string{t.AccessToken, t.RefreshToken, access, refresh, x.refreshToken, x.spare},
+		x.secrets...)
 	return redact.Error(redact.New(all...).Cause(err), err)
 }
 
@@ -221,7 +224,11 @@ func (x *exchanger) notice(stored *oauth2.Token) *cachedToken {
 	}
 	before := x.seen
 	x.seen = identity(stored)
-	if x.seen == before || x.seen == identity(&x.token.token) {
+	if x.seen == before {
+		return nil
+	}
+	if x.seen == identity(&x.token.token) {
+		x.adopt(&x.token.token) // in the place of an older one, which a Load that lags behind gave
 		return nil
 	}
 	x.adopt(stored)
@@ -305,8 +312,9 @@ func (x *exchanger) withoutStore(failure error) error {
 }
 
 // exchange gets a token from the API into x.token, with more tries at a transient fault while
-// somebody waits for it, unless the exchange before this one failed. With refresh it may use the
-// refresh token.
+// somebody waits for it, unless the exchange before this one failed. No further try begins in the
+// second half of its time: an answer that came too late would lose the next refresh token. With
+// refresh it may use the refresh token.
 func (x *exchanger) exchange(refresh bool) error {
 	ctx, cancel := context.WithTimeout(x.ctx, exchangeTimeout)
 	defer cancel()
@@ -320,7 +328,8 @@ func (x *exchanger) exchange(refresh bool) error {
 			"set it")
 	}
 	x.asked = time.Now()
-	wanted := func() bool { return ctx.Err() == nil && x.waiting.Load() > 0 }
+	late := x.asked.Add(exchangeTimeout / 2)
+	wanted := func() bool { return time.Now().Before(late) && x.waiting.Load() > 0 }
 	for try := 1; ; try++ {
 		t, err := x.try(ctx, refresh)
 		if err == nil {

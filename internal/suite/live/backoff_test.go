@@ -261,6 +261,21 @@ func TestTokenSource_makesThreeTriesWhileSomebodyWaits(t *testing.T) {
 	}
 }
 
+// A gateway may take most of an exchange's 30 s to give up. The answer to a refresh token that is sent
+// then comes too late, and with it the next refresh token.
+func TestTokenSource_triesNoMoreWhenLittleTimeIsLeft(t *testing.T) {
+	for delay, want := range map[time.Duration]int{13 * time.Second: 2, 29 * time.Second: 1} {
+		t.Run(delay.String(), func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.Fail(-1, netoauthtest.Status(504))
+				w.Delay(delay)
+				w.Key.TokenSource(w.Ctx).Token()
+				suite.Diff(t, "token requests", want, w.Requests(""))
+			})
+		})
+	}
+}
+
 func TestTokenSource_triesNoMoreWhenNobodyWaits(t *testing.T) {
 	for name, delay := range map[string]time.Duration{"during a try": 500 * time.Millisecond, "between two": 0} {
 		t.Run(name, func(t *testing.T) {

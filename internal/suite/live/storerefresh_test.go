@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -212,4 +213,34 @@ func TestStore_refreshesWithATokenTakenOverAfterAFault(t *testing.T) {
 			})
 		})
 	}
+}
+
+// lagging is a Store whose Load may come from a copy that lags behind.
+type lagging struct {
+	*store
+	behind *oauth2.Token
+}
+
+func (l *lagging) Load(ctx context.Context) (*oauth2.Token, error) {
+	if l.behind != nil {
+		return plain(l.behind), nil
+	}
+	return l.store.Load(ctx)
+}
+
+func TestStore_loadThatLagsBehindNeverSendsAUsedRefreshToken(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		old := mustLogIn(t, w, 0)
+		s := &lagging{store: newStore(nil)}
+		next := renew(t, w, old, s.store)
+		o := s.options()
+		o.Store = s
+		sent := recordRefreshes(w)
+		src := of(o).TokenSource(w.Ctx)
+		suite.MustToken(t, src)
+		s.behind = old
+		time.Sleep(spent)
+		src.Token()
+		suite.Diff(t, "refresh tokens sent", []string{next.RefreshToken}, sent.take())
+	})
 }
