@@ -286,9 +286,9 @@ func get(client *http.Client, url string) {
 	fmt.Println(resp.Status)
 }
 
-// held returns a token source of the package for https://api.test that has a token in hand and
+// sourceWithToken returns a token source of the package for https://api.test that has a token in hand and
 // cannot get another.
-func held() oauth2.TokenSource {
+func sourceWithToken() oauth2.TokenSource {
 	p := &netoauth.Password{URL: "https://api.test/api/v1", Username: "u", Password: "p"}
 	p.InitialToken = &oauth2.Token{
 		AccessToken: strings.Repeat("t", 1000),
@@ -324,9 +324,9 @@ func TestTransport_closesTheRequestBodyOnce(t *testing.T) {
 		{"context over", spent, over, "https://api.test", 200,
 			"netoauth: waiting for an access token: context canceled"},
 		{"foreign source", foreign, t.Context(), "https://api.test", 200, ""},
-		{"token in hand", held(), t.Context(), "https://api.test", 200, ""},
-		{"another origin", held(), t.Context(), "https://other.test", 200, ""},
-		{"401, no GetBody", held(), t.Context(), "https://api.test", 401, ""},
+		{"token in hand", sourceWithToken(), t.Context(), "https://api.test", 200, ""},
+		{"another origin", sourceWithToken(), t.Context(), "https://other.test", 200, ""},
+		{"401, no GetBody", sourceWithToken(), t.Context(), "https://api.test", 401, ""},
 		{"401, foreign source", foreign, t.Context(), "https://api.test", 401, ""},
 	}
 	for _, tt := range tests {
@@ -358,7 +358,7 @@ func TestTransport_doesNotChangeTheRequest(t *testing.T) {
 		req, _ := http.NewRequest(http.MethodGet, "https://api.test", nil)
 		req.Header = header
 		before := req.Header.Clone()
-		resp, err := (&netoauth.Transport{Source: held(), Base: base}).RoundTrip(req)
+		resp, err := (&netoauth.Transport{Source: sourceWithToken(), Base: base}).RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -410,7 +410,7 @@ func TestTransport_sendsTheTokenToItsOriginOnly(t *testing.T) {
 }
 
 func TestTransport_leavesARequestWithoutAURLToItsBase(t *testing.T) {
-	for _, src := range []oauth2.TokenSource{held(), foreign} {
+	for _, src := range []oauth2.TokenSource{sourceWithToken(), foreign} {
 		if _, err := (&netoauth.Transport{Source: src}).RoundTrip(&http.Request{}); err == nil {
 			t.Error("no error for a request without a URL")
 		}
@@ -693,7 +693,7 @@ func (b bare) RoundTrip(req *http.Request) (*http.Response, error) {
 func contenders() (map[string]http.RoundTripper, *http.Request) {
 	resp := &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}
 	base := suite.RoundTripper(func(*http.Request) (*http.Response, error) { return resp, nil })
-	src := held()
+	src := sourceWithToken()
 	tok, _ := src.Token()
 	req, _ := http.NewRequest(http.MethodGet, "https://api.test/api/v1/things", nil)
 	for _, h := range []string{

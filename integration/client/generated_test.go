@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestCheckedInClientIsWhatTheGeneratorWrites(t *testing.T) {
+func TestGenerator_writesTheCheckedInClient(t *testing.T) {
 	dir := t.TempDir()
 	fresh, config := filepath.Join(dir, "client.gen.go"), filepath.Join(dir, "cfg.yaml")
 	// The generator heeds -o only where its configuration names no output, and would write over the file to compare with.

@@ -12,7 +12,7 @@ import (
 	"github.com/netoauth/netoauth/netoauthtest"
 )
 
-func TestEachLoginCreatesListsFetchesAndDeletes(t *testing.T) {
+func TestClient_eachFlowCreatesListsFetchesAndDeletes(t *testing.T) {
 	for _, login := range logins {
 		t.Run(login.name, func(t *testing.T) {
 			srv := newServer(t)
@@ -58,7 +58,7 @@ func sources(t *testing.T, c *client.ClientWithResponses) {
 	same(t, "listed, deleted", list(t, c.ListTrafficSourcesWithResponse).JSON200, &client.TrafficSourceList{Data: []client.TrafficSource{}})
 }
 
-func TestPlainClientGetsTheResponse(t *testing.T) {
+func TestClient_plainOneGetsTheResponse(t *testing.T) {
 	srv := newServer(t)
 	ctx := withClient(t, check(t, srv.Client().Transport))
 	c, err := client.NewClient(srv.URL, client.WithHTTPClient(password(srv).Client(ctx)))
@@ -88,7 +88,7 @@ func TestPlainClientGetsTheResponse(t *testing.T) {
 	same(t, "deleted twice", gone.JSON404, failure(404, "no such id"))
 }
 
-func TestErrorsOfTheAPIAreTheGeneratedTypes(t *testing.T) {
+func TestClient_errorsOfTheAPIAreTheGeneratedTypes(t *testing.T) {
 	srv := newServer(t)
 	c := generated(t, srv, password(srv).Client(withClient(t, check(t, srv.Client().Transport))))
 	unchecked := generated(t, srv, password(srv).Client(withClient(t, srv.Client().Transport)))
@@ -103,7 +103,7 @@ func TestErrorsOfTheAPIAreTheGeneratedTypes(t *testing.T) {
 		failure(507, "the account is full"))
 }
 
-func TestUnauthorizedReachesTheCallerOnlyWhereARenewalDoesNotHelp(t *testing.T) {
+func TestClient_401ReachesTheCallerWhereNoRenewalHelps(t *testing.T) {
 	srv := newServer(t)
 	synctest.Test(t, func(t *testing.T) {
 		ctx := withClient(t, check(t, srv.InProcess().Transport))
@@ -125,7 +125,7 @@ func TestUnauthorizedReachesTheCallerOnlyWhereARenewalDoesNotHelp(t *testing.T) 
 	})
 }
 
-func TestRefusedLoginIsTheErrorOfEachCallAndIsNotRepeated(t *testing.T) {
+func TestClient_refusedLogInIsNotRepeated(t *testing.T) {
 	srv := newServer(t)
 	synctest.Test(t, func(t *testing.T) {
 		login := password(srv)

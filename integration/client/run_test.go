@@ -42,7 +42,7 @@ func create(t *testing.T, c *client.ClientWithResponses, name string) *client.IP
 	return r.JSON201
 }
 
-func TestRevocationInTheMiddleOfARunCostsOneRenewalAndNoRequest(t *testing.T) {
+func TestRun_revocationCostsOneRenewalAndNoRequest(t *testing.T) {
 	for _, refreshToo := range []bool{false, true} {
 		for _, login := range logins {
 			if refreshToo && login.path == "" {
@@ -97,7 +97,7 @@ func TestRevocationInTheMiddleOfARunCostsOneRenewalAndNoRequest(t *testing.T) {
 	}
 }
 
-func TestRevocationIsSurvivedByReadsAndDeletesToo(t *testing.T) {
+func TestRun_revocationIsSurvivedByReadsAndDeletes(t *testing.T) {
 	srv := newServer(t)
 	checked := check(t, srv.Client().Transport)
 	c := generated(t, srv, password(srv).Client(withClient(t, checked)))
@@ -121,7 +121,7 @@ func TestRevocationIsSurvivedByReadsAndDeletesToo(t *testing.T) {
 	same(t, "refreshes", srv.Requests(netoauthtest.RefreshPath), 1)
 }
 
-func TestExpiryInTheMiddleOfARunIsNotSeen(t *testing.T) {
+func TestRun_expiryIsNotSeen(t *testing.T) {
 	const (
 		lifetime = time.Minute
 		run      = 10 * time.Minute
@@ -157,7 +157,7 @@ func TestExpiryInTheMiddleOfARunIsNotSeen(t *testing.T) {
 	}
 }
 
-func TestTokenExpiredWhileIdleCostsAllWorkersOneExchange(t *testing.T) {
+func TestRun_tokenSpentWhileIdleCostsOneExchange(t *testing.T) {
 	for _, test := range []struct {
 		name              string
 		idle              time.Duration

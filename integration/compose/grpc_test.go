@@ -63,7 +63,7 @@ func Example_grpc() {
 	// after a revocation: Unauthenticated
 }
 
-func TestGRPCSendsNoTokenWithoutTLS(t *testing.T) {
+func TestGRPC_sendsNoTokenWithoutTLS(t *testing.T) {
 	api, key := newAPI()
 	defer api.Close()
 	conn, err := grpc.NewClient("127.0.0.1:1",

@@ -48,7 +48,7 @@ func Example_loggingInside() {
 	// inside sees GET /api/v1/ip/list 200, with the token
 }
 
-func TestSettingsOfTheContextsClientCarryOver(t *testing.T) {
+func TestClient_takesTheSettingsOfTheContextsClient(t *testing.T) {
 	srv, key := newAPI()
 	defer srv.Close()
 	srv.Handle("GET /hang", netoauthtest.Hang())

@@ -15,7 +15,7 @@ import (
 )
 
 // A token source of netoauth fits wherever x/oauth2 takes one, and caches and renews there as ever. What
-// the source cannot do alone is lost; TestWhatPlainOAuth2Loses has the list.
+// the source cannot do alone is lost; TestOAuth2Transport_whatItLoses has the list.
 func Example_oauth2Transport() {
 	srv, key := newAPI()
 	defer srv.Close()
@@ -40,7 +40,7 @@ func Example_oauth2NewClient() {
 	// 200 200 with 1 log-in
 }
 
-func TestWhatPlainOAuth2Loses(t *testing.T) {
+func TestOAuth2Transport_whatItLoses(t *testing.T) {
 	const (
 		exchange = 5 * time.Second // a slow one
 		patience = time.Second

@@ -64,7 +64,7 @@ func Example_otelhttpInside() {
 	// GET /api/v1/ip/list 200
 }
 
-func TestSpansHoldNoCredentials(t *testing.T) {
+func TestSpans_holdNoCredentials(t *testing.T) {
 	srv, key := newAPI()
 	defer srv.Close()
 	spans := tracetest.NewInMemoryExporter()
@@ -98,7 +98,7 @@ func TestSpansHoldNoCredentials(t *testing.T) {
 	}
 }
 
-func TestSpanOfAnExchangeBelongsToTheContextThatClientGot(t *testing.T) {
+func TestSpans_exchangeBelongsToTheContextOfClient(t *testing.T) {
 	srv, key := newAPI()
 	defer srv.Close()
 	spans := tracetest.NewInMemoryExporter()

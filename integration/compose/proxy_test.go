@@ -48,7 +48,7 @@ func Example_proxyAndPrivateCA() {
 	// tunnels: 3 of them for tokens: 1
 }
 
-func TestPrivateCAIsNotTrustedWithoutTheContextsClient(t *testing.T) {
+func TestClient_trustsAPrivateCAOfTheContextAlone(t *testing.T) {
 	srv := netoauthtest.NewTLSServer()
 	defer srv.Close()
 	key, err := netoauth.ParseAPIKey(srv.Netosecret)

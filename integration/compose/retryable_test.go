@@ -49,7 +49,7 @@ func Example_retryableAbove() {
 // Where it lapses between two tries, the API's 401 goes up to the Transport, which renews it and starts over.
 //
 // Here it is below the Transport alone. In the client in ctx it would repeat log-ins, too: see
-// TestRetryableInTheContext. And it follows redirects down there, so it has to be told not to.
+// TestRetryable_inTheContext. And it follows redirects down there, so it has to be told not to.
 func Example_retryableBelow() {
 	srv, key := newAPI()
 	defer srv.Close()
@@ -86,7 +86,7 @@ func Example_retryableBelow() {
 	// the caller sees 200
 }
 
-func TestRetryableAboveStopsAtARejectedCredential(t *testing.T) {
+func TestRetryable_stopsAtARejectedCredential(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		check retryablehttp.CheckRetry
@@ -124,7 +124,7 @@ func TestRetryableAboveStopsAtARejectedCredential(t *testing.T) {
 // In the client in ctx, go-retryablehttp stands below the token requests, too. Three things come with that: it
 // repeats a log-in as it was, where netoauth would sign anew; its tries multiply with netoauth's own; and it
 // follows redirects, out of netoauth's sight, unless told not to.
-func TestRetryableInTheContext(t *testing.T) {
+func TestRetryable_inTheContext(t *testing.T) {
 	t.Run("repeats a log-in with the same request token", func(t *testing.T) {
 		srv, key := newAPI()
 		defer srv.Close()

@@ -103,7 +103,7 @@ func FuzzTokenAnswer(f *testing.F) {
 }
 
 // Large input would be a burden to the fuzzer, which mutates and minimizes it.
-func TestLargeTokenAnswers(t *testing.T) {
+func TestTokenAnswer_mayBeLarge(t *testing.T) {
 	for name, body := range map[string]string{
 		"nested too deep for encoding/json": `{"access_token":"tok","x":` + strings.Repeat("[", 10001) + strings.Repeat("]", 10001) + "}",
 		"long message":                      `{"name":"` + strings.Repeat("n", 1<<16) + `","message":"` + strings.Repeat("\\u00fc", 1<<16) + `"}`,

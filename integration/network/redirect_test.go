@@ -35,7 +35,7 @@ func (rec *record) add(r *http.Request, name string) {
 
 // An origin is scheme, host and port (RFC 6454 section 5). A redirect to another one goes without the token,
 // and one back home has it again.
-func TestTokenStaysAtHomeThroughRedirects(t *testing.T) {
+func TestRedirect_keepsTheTokenAtHome(t *testing.T) {
 	type servers struct{ home, plain, secure *httptest.Server }
 	otherHost := func(s servers) string { return strings.Replace(s.home.URL, "127.0.0.1", "localhost", 1) }
 	otherPlain := func(s servers) string { return s.plain.URL }
@@ -118,7 +118,7 @@ func TestTokenStaysAtHomeThroughRedirects(t *testing.T) {
 }
 
 // A 307 or 308 asks for the same body again, which holds the credentials.
-func TestCredentialsFollowNoRedirectOfATokenEndpoint(t *testing.T) {
+func TestRedirect_ofATokenEndpointIsNotFollowed(t *testing.T) {
 	for _, code := range []int{301, 302, 303, 307, 308} {
 		for _, flow := range []string{"API key", "password", "refresh token"} {
 			t.Run(fmt.Sprintf("%s/%d", flow, code), func(t *testing.T) {

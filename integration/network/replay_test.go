@@ -17,7 +17,7 @@ import (
 	"github.com/netoauth/netoauth/netoauthtest"
 )
 
-func TestCallsGoOverTLSWithBothProtocols(t *testing.T) {
+func TestTLS_withBothProtocols(t *testing.T) {
 	for _, p := range protocols {
 		t.Run(p.proto, func(t *testing.T) {
 			leavesNothingBehind(t)
@@ -39,7 +39,7 @@ func TestCallsGoOverTLSWithBothProtocols(t *testing.T) {
 // onlyReader hides everything but Read, so that http.NewRequest knows no GetBody.
 type onlyReader struct{ io.Reader }
 
-func TestRefusedRequestIsSentOnceMoreWhereItsBodyCanBeHadAgain(t *testing.T) {
+func TestReplay_needsTheBodyOnceMore(t *testing.T) {
 	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
 	for _, c := range []struct {
 		name   string
@@ -115,7 +115,7 @@ func TestRefusedRequestIsSentOnceMoreWhereItsBodyCanBeHadAgain(t *testing.T) {
 	}
 }
 
-func TestServerRestartCostsNoRequestAndNoLogIn(t *testing.T) {
+func TestReplay_survivesARestartOfTheServer(t *testing.T) {
 	for _, p := range protocols {
 		t.Run(p.proto, func(t *testing.T) {
 			leavesNothingBehind(t)

@@ -89,7 +89,7 @@ var troubles = []trouble{
 
 // A caller whose http.Client.Timeout is over has its error at once and leaves; the exchange goes on, and its
 // token reaches who waits longer.
-func TestTimeoutOfOneCallerLeavesTheExchangeToOthers(t *testing.T) {
+func TestTimeout_ofOneCallerLeavesTheExchangeToOthers(t *testing.T) {
 	leavesNothingBehind(t)
 	forEachTrouble(t, func(t *testing.T, s *site, tr trouble, proto string) {
 		healed := make(chan struct{})
@@ -118,7 +118,7 @@ func TestTimeoutOfOneCallerLeavesTheExchangeToOthers(t *testing.T) {
 }
 
 // The Timeout of the client in ctx covers token requests, too, so that nothing goes on after it.
-func TestTimeoutOfTheContextsClientEndsTheExchangeToo(t *testing.T) {
+func TestTimeout_ofTheContextsClientEndsTheExchange(t *testing.T) {
 	leavesNothingBehind(t)
 	forEachTrouble(t, func(t *testing.T, s *site, tr trouble, proto string) {
 		healed := make(chan struct{})
@@ -135,7 +135,7 @@ func TestTimeoutOfTheContextsClientEndsTheExchangeToo(t *testing.T) {
 }
 
 // A single exchange fails with one line that says what happened, without the credentials.
-func TestErrorOfABrokenExchangeSaysWhatHappened(t *testing.T) {
+func TestError_ofABrokenExchangeSaysWhatHappened(t *testing.T) {
 	leavesNothingBehind(t)
 	forEachTrouble(t, func(t *testing.T, s *site, tr trouble, _ string) {
 		healed := make(chan struct{})
@@ -165,7 +165,7 @@ func TestErrorOfABrokenExchangeSaysWhatHappened(t *testing.T) {
 }
 
 // A token that arrives when nobody waits any more has used up a refresh token, so it must be kept.
-func TestTokenThatArrivesAfterItsCallerLeftIsKept(t *testing.T) {
+func TestTimeout_keepsATokenThatCameTooLate(t *testing.T) {
 	for _, p := range protocols {
 		t.Run(p.proto, func(t *testing.T) {
 			leavesNothingBehind(t)

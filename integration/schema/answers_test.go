@@ -40,7 +40,7 @@ func (p prepared) on(t *testing.T, srv *netoauthtest.Server) *http.Request {
 	return r
 }
 
-func TestEveryAnswerOfTheServerFitsTheDocument(t *testing.T) {
+func TestServer_answersFitTheDocument(t *testing.T) {
 	const (
 		byName    = netoauthtest.PasswordPath
 		byRefresh = netoauthtest.RefreshPath
@@ -131,7 +131,7 @@ func TestEveryAnswerOfTheServerFitsTheDocument(t *testing.T) {
 	}
 }
 
-func TestEveryStatusFaultFitsTheDocumentAndIsATypedError(t *testing.T) {
+func TestServer_statusFaultsFitTheDocument(t *testing.T) {
 	srv := newServer(t)
 	checked := &schema.Transport{
 		Document: document(t),

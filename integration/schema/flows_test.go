@@ -83,7 +83,7 @@ func list(t *testing.T, client *http.Client, srv *netoauthtest.Server) {
 	}
 }
 
-func TestEveryExchangeOfEachFlowFitsTheDocument(t *testing.T) {
+func TestFlows_exchangesFitTheDocument(t *testing.T) {
 	const (
 		get       = "GET " + labelPath
 		byKey     = "POST " + netoauthtest.APIKeyPath

@@ -59,7 +59,7 @@ func verdict(t *testing.T, err error, problem string) {
 	}
 }
 
-func TestRequestsThatDoNotFitAreCaught(t *testing.T) {
+func TestTransport_catchesRequestsThatDoNotFit(t *testing.T) {
 	doc := document(t)
 	for _, test := range []struct {
 		name    string
@@ -94,7 +94,7 @@ func TestRequestsThatDoNotFitAreCaught(t *testing.T) {
 	}
 }
 
-func TestAnswersThatDoNotFitAreCaught(t *testing.T) {
+func TestTransport_catchesAnswersThatDoNotFit(t *testing.T) {
 	const failure = `{"status":401,"name":"Unauthorized","message":"no"}`
 	token := func() *http.Request { return request("POST", "/api/v1/auth/token", jsonType, `{"jwt":"x"}`) }
 	label := func() *http.Request { return request("DELETE", "/api/v1/labels/ip/1", "", "") }
@@ -128,7 +128,7 @@ func TestAnswersThatDoNotFitAreCaught(t *testing.T) {
 	}
 }
 
-func TestTransportReportsWhatDoesNotFitAndPassesItOn(t *testing.T) {
+func TestTransport_reportsWhatDoesNotFitAndPassesItOn(t *testing.T) {
 	var seen []error
 	transport := &schema.Transport{
 		Document: document(t),

@@ -104,7 +104,7 @@ func retryAfter(code int, value string, date ...string) http.Handler {
 	})
 }
 
-func TestTokenSource_waitsLessAfterPassingFaults(t *testing.T) {
+func TestTokenSource_waitsLessAfterTransientFaults(t *testing.T) {
 	faults := map[string]http.Handler{
 		"408": netoauthtest.Status(408), "425": netoauthtest.Status(425), "429": netoauthtest.Status(429),
 		"500": netoauthtest.Status(500), "no connection": netoauthtest.Drop(), "cut off": netoauthtest.CutOff(),
@@ -172,7 +172,7 @@ func TestTokenSource_eachKindOfFailureHasItsOwnBackOff(t *testing.T) {
 
 // A flaky balancer in front of wrong credentials: the faults between do not make the refusals come
 // faster.
-func TestTokenSource_passingFaultsDoNotResetRefusals(t *testing.T) {
+func TestTokenSource_transientFaultsDoNotResetRefusals(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		n, refused := 0, 0
 		w.Fail(-1, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

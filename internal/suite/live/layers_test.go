@@ -212,7 +212,7 @@ func TestTransport_withAForeignSourceAuthorizesTokenRequests(t *testing.T) {
 }
 
 // As loggers do, which are to show no token.
-func TestTransport_baseMayBlotOutTheAuthorization(t *testing.T) {
+func TestTransport_baseMayRedactTheAuthorization(t *testing.T) {
 	for name, blot := range map[string]func(http.Header){
 		"writes to the value": func(h http.Header) { h["Authorization"][0] = "***" },
 		"adds a value":        func(h http.Header) { h.Add("Authorization", "***") },

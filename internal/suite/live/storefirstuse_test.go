@@ -144,7 +144,7 @@ func TestStore_staleTokenThatOnlyUpdateSawServes(t *testing.T) {
 }
 
 // A stored token that would be spent before the 5 s are over is not held back until then.
-func TestStore_staleTokenIsNotHeldBackBeyondItsEnd(t *testing.T) {
+func TestStore_firstUseEndsBeforeTheTokenDoes(t *testing.T) {
 	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
 		w.SetLifetimes(time.Minute, time.Hour)
 		stored := mustLogIn(t, w, 51*time.Second) // 9 s are left, and 3 s of service

@@ -37,6 +37,13 @@ var (
 	declared = regexp.MustCompile(`(?m)^(\w+)(?:, (\w+))? :=`) // at the top level of a piece
 )
 
+func TestREADME_isShort(t *testing.T) {
+	readme, err := os.ReadFile("../../../README.md")
+	if n := strings.Count(string(readme), "\n"); err != nil || n >= 200 {
+		t.Errorf("%d lines, %v; want fewer than 200", n, err)
+	}
+}
+
 // Whole programs are compiled as they are, and pieces as the body of a function. Of a diff, the new side counts.
 func TestREADME_codeCompiles(t *testing.T) {
 	readme, err := os.ReadFile("../../../README.md")

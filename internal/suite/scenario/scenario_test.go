@@ -97,7 +97,7 @@ func TestScenario_wrongCredentialsDoNotLockTheAccount(t *testing.T) {
 	})
 }
 
-func TestScenario_aRevocationIsHealedUnseen(t *testing.T) {
+func TestScenario_aRevocationIsNotSeen(t *testing.T) {
 	eachCrew(t, func(t *testing.T, workers int) {
 		f := scenario.Revocation(t, subject, workers)
 		atMost(t, "401s callers saw", f.Refused, 0)

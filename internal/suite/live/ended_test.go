@@ -1,0 +1,198 @@
+package live_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
+	"github.com/netoauth/netoauth/netoauthtest"
+	"golang.org/x/oauth2"
+)
+
+// ender is what a callback does to end the exchange's goroutine.
+type ender struct {
+	mu    sync.Mutex
+	times int // how often it does; negative: always
+	end   func()
+}
+
+func (e *ender) strike() {
+	e.mu.Lock()
+	now := e.times != 0
+	if e.times > 0 {
+		e.times--
+	}
+	e.mu.Unlock()
+	if now {
+		e.end()
+	}
+}
+
+// places are where code of the program runs inside an exchange.
+var places = map[string]func(w *suite.World, e *ender) suite.Credential{
+	"OnToken": func(w *suite.World, e *ender) suite.Credential {
+		return flows["password"](w, netoauth.Options{OnToken: func(*oauth2.Token) { e.strike() }})
+	},
+	"OnExchange": func(w *suite.World, e *ender) suite.Credential {
+		return flows["password"](w, netoauth.Options{OnExchange: func(netoauth.Exchange) { e.strike() }})
+	},
+	"Logger": func(w *suite.World, e *ender) suite.Credential {
+		return flows["password"](w, netoauth.Options{Logger: slog.New(strikingHandler{levels{new(journal)}, e})})
+	},
+	"Reload": func(w *suite.World, e *ender) suite.Credential {
+		return reloadings["password"].make(w, replaced, netoauth.Options{}, func(context.Context) (*reloaded, error) {
+			e.strike()
+			return new(reloaded), nil
+		})
+	},
+	"Load": func(w *suite.World, e *ender) suite.Credential {
+		s := newStore(nil)
+		s.load = func(context.Context) error { e.strike(); return nil }
+		return flows["password"](w, netoauth.Options{Store: s})
+	},
+	"Update, before": func(w *suite.World, e *ender) suite.Credential {
+		s := newStore(nil)
+		s.before = func(context.Context) error { e.strike(); return nil }
+		return flows["password"](w, netoauth.Options{Store: s})
+	},
+	"Update, after": func(w *suite.World, e *ender) suite.Credential {
+		s := newStore(nil)
+		s.after = func(context.Context) error { e.strike(); return nil }
+		return flows["password"](w, netoauth.Options{Store: s})
+	},
+	"RoundTripper": func(w *suite.World, e *ender) suite.Credential {
+		network := w.InProcess().Transport
+		w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			e.strike()
+			return network.RoundTrip(r)
+		}))
+		return flows["password"](w, netoauth.Options{})
+	},
+}
+
+type strikingHandler struct {
+	levels
+	*ender
+}
+
+func (h strikingHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
+
+func (h strikingHandler) WithGroup(string) slog.Handler { return h }
+
+func (h strikingHandler) Handle(context.Context, slog.Record) error {
+	h.strike()
+	return nil
+}
+
+// As FailNow of a test does it.
+func TestOptions_goexitLeavesNobodyWaiting(t *testing.T) {
+	for place, use := range places {
+		t.Run(place, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.Delay(time.Second)
+				src := use(w, &ender{times: 1, end: runtime.Goexit}).TokenSource(w.Ctx)
+				var all sync.WaitGroup
+				for range 3 {
+					all.Go(func() {
+						_, err := src.Token()
+						if err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
+							t.Errorf("error %v, want it to say what happened", err)
+						}
+						if errors.Is(err, netoauth.ErrRejected) {
+							t.Errorf("error %v is a refusal", err)
+						}
+					})
+				}
+				all.Wait()
+				suite.Diff(t, "Wait's error", nil, netoauth.Wait(w.Ctx, src), cmpopts.EquateErrors())
+				time.Sleep(time.Second)
+				suite.MustToken(t, src)
+
+				// The session goes on, too: nothing that was used up is sent again.
+				logIns := w.Requests(netoauthtest.PasswordPath)
+				for range 3 {
+					time.Sleep(spent)
+					suite.MustToken(t, src)
+				}
+				suite.Diff(t, "log-ins after that", 0, w.Requests(netoauthtest.PasswordPath)-logIns)
+			})
+		})
+	}
+}
+
+// Nor does it take away a token in hand.
+func TestOptions_goexitInARenewalLeavesTheTokenInHand(t *testing.T) {
+	for place, use := range places {
+		t.Run(place, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				e := &ender{end: runtime.Goexit}
+				src := use(w, e).TokenSource(w.Ctx)
+				want := suite.MustToken(t, src)
+				time.Sleep(stale)
+				e.mu.Lock()
+				e.times = 1
+				e.mu.Unlock()
+				suite.Diff(t, "token in hand", want, suite.MustToken(t, src))
+				netoauth.Wait(w.Ctx, src)
+				suite.MustToken(t, src)
+				time.Sleep(2 * time.Second)
+				suite.MustToken(t, src)
+				netoauth.Wait(w.Ctx, src)
+				if suite.MustToken(t, src) == want {
+					t.Error("the next exchange has brought no token")
+				}
+			})
+		})
+	}
+}
+
+const panicPlace = "NETOAUTH_TEST_PANIC_IN"
+
+// The child process panics in the place that the environment names; the parent looks at how it ended.
+func TestOptions_panicEndsTheProgram(t *testing.T) {
+	if place := os.Getenv(panicPlace); place != "" {
+		w := suite.NewWorld(t)
+		w.Ctx = suite.Over(t.Context(), w.InProcess().Transport)
+		src := places[place](w, &ender{times: -1, end: func() { panic("of the callback in " + place) }}).TokenSource(w.Ctx)
+		src.Token()
+		select {} // the end of the program, not of this test, is waited for
+	}
+	for place := range places {
+		t.Run(place, func(t *testing.T) {
+			t.Parallel()
+			child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOptions_panicEndsTheProgram$", "-test.timeout=30s")
+			child.Env = append(os.Environ(), panicPlace+"="+place)
+			out, err := child.CombinedOutput()
+			exit, ok := errors.AsType[*exec.ExitError](err)
+			if want := fmt.Sprint("panic: of the callback in ", place); !ok || exit.Success() || !strings.Contains(string(out), want) {
+				t.Errorf("%v, want the program to end with %q:\n%s", err, want, out)
+			}
+		})
+	}
+}
+
+// An OnToken that never returns makes no exchange a second.
+func TestOptions_goexitBacksOff(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		e := &ender{times: -1, end: runtime.Goexit}
+		src := places["OnToken"](w, e).TokenSource(w.Ctx)
+		for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			src.Token()
+		}
+		if n := w.Requests(""); n > 90 {
+			t.Errorf("%d token requests in 10 min, want them to back off as after a transient fault", n)
+		}
+	})
+}
