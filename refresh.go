@@ -392,9 +392,13 @@ func (x *exchanger) refresh(ctx context.Context, token string) (*oauth2.Token, e
 
 // refreshSpare tries Refresh's own refresh token, once, where a stored one was refused with err. If
 // that brings nothing, the stored one stays the one to use: it is the newer, and was perhaps
-// refused for another's fault.
+// refused for another's fault. A status that is not about the token, such as 403 of an IP allow
+// list, is no reason to try: the stored session may begin with this very token, used up since, and
+// a server that sees it again ends that session (RFC 9700 section 4.14.2).
 func (x *exchanger) refreshSpare(ctx context.Context, err error) (*oauth2.Token, error) {
-	if x.spare == "" {
+	e, _ := errors.AsType[*Error](err)
+	ofToken := e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUnauthorized
+	if x.spare == "" || !ofToken {
 		return nil, err
 	}
 	x.warn("stored refresh token refused, trying RefreshToken", err)

@@ -130,8 +130,8 @@ const redacted = "[redacted]"
 // Secret is a credential that prints, logs and marshals as "[redacted]"; string(s) is its value, ""
 // is none. fmt and encoding/json do not ask a value in an unexported struct field or a map key for
 // its methods, so a Secret there is as bare as a string; the credential types of this package are
-// safe by pointer with %v, %+v and %#v even in an unexported field. encoding/gob writes a Secret in
-// the clear.
+// safe by pointer with %v, %+v and %#v even in an unexported field. Nor does fmt ask any value for
+// them with %p, or with %w where it is not an error. encoding/gob writes a Secret in the clear.
 type Secret string
 
 // String returns "[redacted]".

@@ -2,6 +2,7 @@ package live_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -155,6 +156,26 @@ func TestStore_refusalsThatPassLoseNoSession(t *testing.T) {
 		w.Fail(0, nil)
 		suite.MustToken(t, src)
 	})
+}
+
+// The stored session begins with Refresh's own refresh token, which is used up.
+func TestStore_refusalThatIsNotOfTheTokenLosesNoSession(t *testing.T) {
+	for _, status := range []int{403, 404} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				own := mustLogIn(t, w, 0)
+				s := newStore(nil)
+				renew(t, w, own, s)
+				time.Sleep(spent)
+				src := refreshWith(own.RefreshToken)(w, s.options()).TokenSource(w.Ctx)
+				w.Fail(1, netoauthtest.Status(status))
+				_, err := src.Token()
+				suite.WantError(t, err, netoauth.ErrRejected)
+				time.Sleep(2 * time.Minute)
+				suite.MustToken(t, src)
+			})
+		})
+	}
 }
 
 func TestStore_writesThatFailNeverSendARefreshTokenAgain(t *testing.T) {
