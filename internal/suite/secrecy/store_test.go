@@ -49,7 +49,9 @@ func TestStore_errorThatQuotesTheStoredTokenIsWithheld(t *testing.T) {
 				logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 				for flow, c := range plainKit.flows(w.URL, netoauth.Options{Store: s, Logger: logger}) {
 					for _, s.quoted = range []string{s.token.AccessToken, s.token.RefreshToken} {
-						_, err := c.TokenSource(w.Ctx).Token()
+						src := c.TokenSource(w.Ctx)
+						_, err := src.Token()
+						netoauth.Wait(w.Ctx, src)
 						plainKit.vault().check(t, flow, fmt.Sprint(err, log.String()))
 						log.Reset()
 					}
