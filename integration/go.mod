@@ -22,6 +22,7 @@ require (
 	google.golang.org/grpc v1.85.0
 	k8s.io/client-go v0.37.2
 	k8s.io/klog/v2 v2.140.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (

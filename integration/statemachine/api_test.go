@@ -1,0 +1,346 @@
+package statemachine_test
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing/iotest"
+	"time"
+)
+
+const address = "https://api.example"
+
+// api is the API. It knows every token that it issued. The world's mutex guards it.
+type api struct {
+	access  map[string]*access
+	grants  map[string]*grant
+	ids     map[string]bool // of the request tokens it has seen
+	numbers int             // of the tokens it has issued
+
+	faults        []faults      // to come, one at a time
+	slow          time.Duration // what a token request takes
+	life, refLife time.Duration
+	ahead         time.Duration // its clock
+	secret        int           // the number of the shared secret or password
+}
+
+// access is an access token.
+type access struct {
+	name    string
+	to      *run // whose token request brought it
+	session *session
+	sent    time.Time     // when that request was sent
+	life    time.Duration // 0: without an end
+	revoked bool
+
+	told, reported bool // to OnToken and OnExchange
+}
+
+// grant is a refresh token.
+type grant struct {
+	name    string
+	session *session
+	end     time.Time // zero: none
+	revoked bool
+	used    bool // another took its place
+	spentBy *run // which got the other
+}
+
+type session struct{ ended bool }
+
+func (a *access) pastEnd(now time.Time) bool { return a.life > 0 && now.After(a.sent.Add(a.life)) }
+
+// fresh reports whether no renewal that was not forced can have begun.
+func (a *access) fresh(now time.Time) bool {
+	return a.life == 0 || now.Before(a.sent.Add(a.life*7/10))
+}
+
+// good reports whether the API takes it.
+func (a *access) good(now time.Time) bool {
+	return !a.revoked && !a.session.ended && !a.pastEnd(now)
+}
+
+// newGrant issues a refresh token.
+func (w *world) newGrant(s *session) *grant {
+	w.numbers++
+	g := &grant{name: fmt.Sprintf("refresh-token-%d", w.numbers), session: s}
+	if w.refLife > 0 {
+		g.end = time.Now().Add(w.refLife)
+	}
+	w.grants[g.name] = g
+	return g
+}
+
+// wire is the way of a run to the API.
+type wire struct{ r *run }
+
+func (t wire) RoundTrip(req *http.Request) (*http.Response, error) {
+	var body []byte
+	if req.Body != nil {
+		body, _ = io.ReadAll(req.Body)
+		req.Body.Close()
+	}
+	if err := req.Context().Err(); err != nil {
+		return nil, err
+	}
+	switch req.URL.Path {
+	case "/api/v1/auth/token", "/api/auth/bearer/token":
+		return t.r.tokenRequest(req.Context(), "log-in", body)
+	case "/api/auth/bearer/refresh":
+		return t.r.tokenRequest(req.Context(), "refresh", body)
+	}
+	return t.r.resource(req), nil
+}
+
+// resource answers a request that is no token request.
+func (r *run) resource(req *http.Request) *http.Response {
+	w := r.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s, ok := req.Context().Value(sentKey{}).(*sent); ok && s.at.IsZero() {
+		s.at = time.Now()
+	}
+	_, name, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+	a := r.carries(name)
+	if a != nil && a.good(time.Now()) && req.URL.Path == "/good" {
+		return w.response(http.StatusOK, 0, io.NopCloser(strings.NewReader("{}")))
+	}
+	if a != nil {
+		r.refused[a]++
+		r.refusals++
+	}
+	if req.URL.Path == "/silent" {
+		silent, _ := io.Pipe()
+		return w.response(http.StatusUnauthorized, 0, silent)
+	}
+	return w.response(http.StatusUnauthorized, 0, io.NopCloser(strings.NewReader("refused")))
+}
+
+// answer is what a token request comes to.
+type answer struct {
+	status     int
+	retryAfter time.Duration
+	body       string
+	cut        bool    // in the middle
+	err        error   // instead of an answer
+	issued     *access // in body
+	spent      *grant  // what another one in body takes the place of
+}
+
+// result of a token request, for the model.
+const (
+	issuing   = "token"
+	refusing  = "refusal"
+	transient = "transient fault"
+)
+
+func (a *answer) result() string {
+	switch {
+	case a.err != nil || a.cut:
+		return transient
+	case a.issued != nil:
+		return issuing
+	case a.status == http.StatusUnauthorized || a.status == http.StatusBadRequest:
+		return refusing
+	}
+	return transient
+}
+
+// tokenRequest answers a token request: what it comes to is settled at once, and it is told when the time has come.
+func (r *run) tokenRequest(ctx context.Context, path string, body []byte) (*http.Response, error) {
+	w := r.w
+	w.mu.Lock()
+	form, _ := url.ParseQuery(string(body))
+	fault := w.takeFault(path)
+	w.note("%s: token request, %s %s, fault %q", r.name, path, form.Get("refresh_token"), fault)
+	r.begins(path, form.Get("refresh_token"))
+	a := w.settle(r, path, fault, form, body)
+	took := w.slow
+	w.mu.Unlock()
+	if fault == "hang" {
+		took = time.Hour
+	}
+	if a.err == nil || a.issued != nil {
+		if err := sleep(ctx, took); err != nil {
+			a = &answer{err: err}
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r.ends(a)
+	if a.err != nil {
+		return nil, a.err
+	}
+	var content io.Reader = strings.NewReader(a.body)
+	if a.cut {
+		content = io.MultiReader(strings.NewReader(a.body[:len(a.body)/2]), iotest.ErrReader(io.ErrUnexpectedEOF))
+	}
+	return w.response(a.status, a.retryAfter, io.NopCloser(content)), nil
+}
+
+// sleep returns after d, or with ctx's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *world) response(status int, retryAfter time.Duration, body io.ReadCloser) *http.Response {
+	header := http.Header{"Date": {time.Now().Add(w.ahead).UTC().Format(http.TimeFormat)}}
+	if retryAfter > 0 {
+		header.Set("Retry-After", fmt.Sprint(int(retryAfter.Seconds())))
+	}
+	return &http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: header, Body: body}
+}
+
+// takeFault returns the kind of the next fault for path, "" where there is none.
+func (w *world) takeFault(path string) string {
+	for i := range w.faults {
+		if f := &w.faults[i]; f.n > 0 && (f.path == "" || f.path == path) {
+			f.n--
+			return f.kind
+		}
+	}
+	return ""
+}
+
+var faultAnswers = map[string]answer{
+	"hang":          {status: 500},
+	"500":           {status: 500},
+	"408":           {status: 408},
+	"429":           {status: 429},
+	"429 for 2 s":   {status: 429, retryAfter: 2 * time.Second},
+	"429 for 1 h":   {status: 429, retryAfter: time.Hour},
+	"503 for 40 s":  {status: 503, retryAfter: 40 * time.Second},
+	"no token":      {status: 200},
+	"no connection": {err: errors.New("connection refused")},
+}
+
+// settle decides what a token request comes to. "cut off" and "lost" lose an answer that has had its effect.
+func (w *world) settle(r *run, path, fault string, form url.Values, body []byte) *answer {
+	if a, ok := faultAnswers[fault]; ok {
+		a.body = `{}`
+		return &a
+	}
+	s, spent := w.authenticate(path, form, body)
+	if s == nil || fault == "refusal" {
+		status := map[string]int{"log-in": http.StatusUnauthorized, "refresh": http.StatusBadRequest}[path]
+		return &answer{status: status, body: `{"status":400,"name":"Error","message":"no"}`}
+	}
+	w.numbers++
+	a := &access{name: fmt.Sprintf("access-token-%d", w.numbers), to: r, session: s, sent: time.Now(), life: w.life}
+	w.access[a.name] = a
+	fields := map[string]any{"access_token": a.name, "token_type": "bearer"}
+	if a.life > 0 {
+		fields["expires_in"] = int(a.life.Seconds())
+	}
+	result := &answer{status: http.StatusOK, issued: a, cut: fault == "cut off"}
+	if fault == "lost" {
+		result.err = errors.New("connection reset")
+	}
+	if next := w.nextGrant(s, spent); next != nil {
+		fields["refresh_token"] = next.name
+		if !next.end.IsZero() {
+			fields["refresh_expires_in"] = int(time.Until(next.end).Seconds())
+		}
+		if spent != nil && next != spent {
+			spent.used, result.spent = true, spent
+		}
+	}
+	text, _ := json.Marshal(fields)
+	result.body = string(text)
+	return result
+}
+
+// nextGrant returns the refresh token that goes with an access token, nil: none.
+func (w *world) nextGrant(s *session, spent *grant) *grant {
+	switch {
+	case spent == nil || w.history.refreshes == "another":
+		return w.newGrant(s)
+	case w.history.refreshes == "same":
+		if w.refLife > 0 {
+			spent.end = time.Now().Add(w.refLife)
+		}
+		return spent
+	}
+	return nil
+}
+
+// authenticate returns the session that a token request is for, nil where it is refused, and the refresh token that
+// was sent. One that is used twice ends its session (RFC 9700 section 4.14.2).
+func (w *world) authenticate(path string, form url.Values, body []byte) (*session, *grant) {
+	if path == "refresh" {
+		g := w.grants[form.Get("refresh_token")]
+		if g == nil || g.revoked || g.session.ended || !g.end.IsZero() && time.Now().After(g.end) {
+			return nil, nil
+		}
+		if g.used {
+			g.session.ended = true
+			return nil, nil
+		}
+		return g.session, g
+	}
+	if w.history.flow == "password" && form.Get("password") == w.secretNumber(w.secret) ||
+		w.history.flow == "API key" && w.signed(body) {
+		return new(session), nil
+	}
+	return nil, nil
+}
+
+func (w *world) secretNumber(n int) string { return fmt.Sprintf("secret-number-%d", n) }
+
+// signed reports whether body has a request token that is signed with the secret, timely by the API's clock, and new.
+func (w *world) signed(body []byte) bool {
+	var fields struct{ JWT string }
+	json.Unmarshal(body, &fields)
+	text, signature, _ := cutLast(fields.JWT, ".")
+	mac := hmac.New(sha256.New, []byte(w.secretNumber(w.secret)))
+	io.WriteString(mac, text)
+	if signature != base64.RawURLEncoding.EncodeToString(mac.Sum(nil)) {
+		return false
+	}
+	var claims struct {
+		Iat int64
+		Jti string
+	}
+	_, payload, _ := strings.Cut(text, ".")
+	decoded, _ := base64.RawURLEncoding.DecodeString(payload)
+	json.NewDecoder(bytes.NewReader(decoded)).Decode(&claims)
+	off := time.Unix(claims.Iat, 0).Sub(time.Now().Add(w.ahead))
+	if w.ids[claims.Jti] || off.Abs() > time.Minute {
+		return false
+	}
+	w.ids[claims.Jti] = true
+	return true
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// least returns the smallest of the times, where 0 is none.
+func least(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return cmp.Or(a, b)
+	}
+	return min(a, b)
+}

@@ -1,0 +1,167 @@
+package statemachine_test
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/netoauth/netoauth"
+)
+
+// program returns a program of that number.
+func (w *world) program(i int) *run { return w.programs[i%len(w.programs)] }
+
+func (s calls) play(w *world) {
+	for range s.n {
+		r := w.program(s.program)
+		w.calls.Go(func() { r.call(s) })
+	}
+}
+
+func (s pass) play(*world) { time.Sleep(s.d) }
+
+func (s passLife) play(w *world) {
+	w.mu.Lock()
+	a := w.program(s.program).hand
+	w.mu.Unlock()
+	if a != nil {
+		time.Sleep(time.Until(a.sent.Add(a.life * time.Duration(s.permille) / 1000)))
+	}
+}
+
+func (s faults) play(w *world) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = append(w.faults, s)
+}
+
+func (s slow) play(w *world) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.slow = s.d
+}
+
+func (s revoke) play(w *world) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, a := range w.access {
+		a.revoked = a.revoked || s.what != "refresh"
+	}
+	for _, g := range w.grants {
+		g.revoked = g.revoked || s.what != "access"
+	}
+}
+
+func (s lives) play(w *world) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.life, w.refLife = s.life, s.refLife
+	w.shortest = least(w.shortest, s.life)
+}
+
+func (s clock) play(w *world) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ahead = s.ahead
+}
+
+func (s secret) play(w *world) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.secret++
+	if s.handedOut {
+		w.handedOut = w.secret
+	}
+}
+
+func (handOut) play(w *world) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.handedOut = w.secret
+}
+
+func (s storeIs) play(w *world) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.store != nil {
+		w.store.mode = s.mode
+	}
+}
+
+func (s restart) play(w *world) {
+	old := w.program(s.program)
+	if !s.crash {
+		netoauth.Wait(w.ctx, old.src)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	config, initial := old.config, old.initial
+	if old.last != nil {
+		initial = old.last
+	}
+	if s.fresh {
+		config, initial = w.newGrant(new(session)).name, nil
+	}
+	w.programs[s.program%len(w.programs)] = w.newRun(old.name+"'", config, initial)
+}
+
+// end ends all trouble and the program in order, and checks that all is well.
+func (w *world) end() {
+	w.mu.Lock()
+	w.faults, w.slow, w.ahead, w.handedOut = nil, 0, 0, w.secret
+	if w.store != nil {
+		w.store.mode = "well"
+	}
+	w.mu.Unlock()
+	w.calls.Wait()
+	w.wait()
+	time.Sleep(11 * time.Minute) // the longest wait is 10 min 15 s
+	if w.history.flow != "refresh token" {
+		for _, r := range w.programs {
+			r.recovers()
+		}
+	}
+	w.wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range w.runs {
+		r.isBounded()
+		if r.requests > 0 || r.underWay > 0 || r.issued != nil || r.told != nil {
+			w.fail(toldOnce, "%s: an exchange of %d token requests was not reported", r.name, r.requests)
+		}
+	}
+}
+
+// wait waits for the exchanges under way, as the end of a program does. It locks mu.
+func (w *world) wait() {
+	for _, r := range w.runs {
+		netoauth.Wait(w.ctx, r.src)
+	}
+}
+
+// recovers checks that a program that can log in serves requests again. It locks mu.
+func (r *run) recovers() {
+	w := r.w
+	if !w.history.reload && r.secret != w.secret {
+		return
+	}
+	req := calls{what: "GET"}.request(w.ctx)
+	resp, err := r.transport.RoundTrip(req)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil || resp.StatusCode != http.StatusOK {
+		w.fail(nothingLost, "%s: a request 11 min after all trouble came to %v, %v", r.name, resp, err)
+	}
+}
+
+// isBounded checks the number of exchanges: one to begin with, one for each 70 % of a life, one for each 401 but not
+// more than one in 30 s, and those that failed, of which the waits limit the number.
+func (r *run) isBounded() {
+	w, elapsed := r.w, time.Since(r.w.begun)
+	most := 1 + min(r.refusals, int(elapsed/(30*time.Second))+1) + r.failures
+	if w.shortest > 0 {
+		most += int(elapsed / (w.shortest * 7 / 10))
+	}
+	if r.exchanges > most {
+		w.fail(boundedNumber, "%s: %d exchanges in %v, want at most %d", r.name, r.exchanges, elapsed, most)
+	}
+}
