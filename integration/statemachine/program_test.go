@@ -93,6 +93,7 @@ type run struct {
 	retryAfter time.Duration
 	issued     *access // by the exchange, not told yet
 	told       *access // by the exchange
+	sent       string  // the refresh token in the last token request; "": none
 	spare      string  // Refresh's own refresh token, after a stored one was refused: "" or as below
 
 	failed                     bool          // the exchange before
@@ -259,7 +260,7 @@ func (r *run) begins(path, token string) {
 		w.fail(backOff, "%s: a further try, the exchange before failed: %v, tries %d, Retry-After %v",
 			r.name, r.failed, r.transients, r.retryAfter)
 	}
-	if path == "refresh" {
+	if r.sent = token; path == "refresh" {
 		r.sends(token)
 	}
 }
@@ -310,7 +311,7 @@ func (r *run) sends(token string) {
 func (r *run) ends(a *answer) {
 	r.underWay--
 	r.result, r.retryAfter = a.result(), a.retryAfter
-	if r.spare == sparing && r.result != transient {
+	if r.spare == sparing && r.sent == r.config && r.result != transient {
 		r.spare = spared
 	}
 	r.w.note("%s: %s %d, %v", r.name, r.result, a.status, a.err)
@@ -456,7 +457,7 @@ func (r *run) call(c calls) {
 	w, start := r.w, time.Now()
 	w.mu.Lock()
 	may := r.mayWait(start)
-	good := may < longest && r.hand.good(start.Add(may))
+	hand := r.hand
 	w.mu.Unlock()
 	if c.what == "token" {
 		r.callToken(start, may)
@@ -485,7 +486,7 @@ func (r *run) call(c calls) {
 	if s.at.IsZero() || s.at.Sub(start) > may {
 		w.fail(noWait, "%s: %v was sent at %v, with a usable token in hand at %v: %v", r.name, c, s.at, start, err)
 	}
-	if good && req.URL.Path == "/good" && (err != nil || resp.StatusCode != http.StatusOK) {
+	if hand.good(s.at) && req.URL.Path == "/good" && (err != nil || resp.StatusCode != http.StatusOK) {
 		w.fail(nothingLost, "%s: %v came to %v, %v with a good token in hand", r.name, c, resp, err)
 	}
 }

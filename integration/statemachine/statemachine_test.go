@@ -44,7 +44,7 @@ func (i invariant) String() string {
 
 const (
 	histories = 300 // by default
-	attempts  = 30   // for a history to fail again
+	attempts  = 30  // for a history to fail again
 )
 
 func TestMain(m *testing.M) {

@@ -74,8 +74,8 @@ func (s storeOf) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Toke
 		return failedBefore(err)
 	}
 	w.mu.Lock()
-	stored := r.isGiven(w.store.token)
 	r.inUpdate = true
+	stored := r.isGiven(w.store.token)
 	w.mu.Unlock()
 	next, err := f(stored)
 	w.mu.Lock()
