@@ -80,6 +80,7 @@ type run struct {
 	given *access          // last, by the Store or as InitialToken; nil: none
 	taken *access          // over, in an Update that has not ended
 	hand  *access          // the token in hand; nil: none
+	since time.Time        // when it came into the hand
 	used  bool             // the hand need not wait for its first use
 	late  map[*access]bool // was past its end when it came
 
@@ -207,7 +208,7 @@ func (r *run) updateEnds(err error) {
 
 // takes notes that a is the token in hand, ready for use.
 func (r *run) takes(a *access) {
-	r.hand, r.used = a, true
+	r.hand, r.since, r.used = a, time.Now(), true
 	r.failed, r.passing = false, false
 	r.late[a] = a.pastEnd(time.Now())
 	r.knows[a] = true
@@ -457,7 +458,7 @@ func (r *run) call(c calls) {
 	w, start := r.w, time.Now()
 	w.mu.Lock()
 	may := r.mayWait(start)
-	hand := r.hand
+	hand, settled := r.hand, r.since.Before(start) // or callers may meet the one before
 	w.mu.Unlock()
 	if c.what == "token" {
 		r.callToken(start, may)
@@ -486,7 +487,7 @@ func (r *run) call(c calls) {
 	if s.at.IsZero() || s.at.Sub(start) > may {
 		w.fail(noWait, "%s: %v was sent at %v, with a usable token in hand at %v: %v", r.name, c, s.at, start, err)
 	}
-	if hand.good(s.at) && req.URL.Path == "/good" && (err != nil || resp.StatusCode != http.StatusOK) {
+	if settled && hand.good(s.at) && req.URL.Path == "/good" && (err != nil || resp.StatusCode != http.StatusOK) {
 		w.fail(nothingLost, "%s: %v came to %v, %v with a good token in hand", r.name, c, resp, err)
 	}
 }
