@@ -183,8 +183,9 @@ func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 		return nil
 	}
 	r.given = w.access[t.AccessToken]
+	news := !r.knows[r.given]
 	r.knows[r.given] = true
-	if r.hand == nil && !r.inUpdate && w.store != nil && r.usable(r.given, time.Now()) {
+	if r.hand == nil && news && !r.inUpdate && w.store != nil && r.usable(r.given, time.Now()) {
 		r.hand = r.given
 	}
 	if stored == nil {
