@@ -78,6 +78,7 @@ type run struct {
 	last  *oauth2.Token    // told last
 	knows map[*access]bool // what it was told or given
 	given *access          // last, by the Store or as InitialToken; nil: none
+	news  bool             // what the Update under way gave is fresh, and news
 	taken *access          // over, in an Update that has not ended
 	hand  *access          // the token in hand; nil: none
 	since time.Time        // when it came into the hand
@@ -105,7 +106,8 @@ type run struct {
 	forcedAt                   time.Time     // the last forced exchange
 	refused                    map[*access]int
 	exchanges, failures        int
-	refusals                   int // 401s
+	refusals                   int  // 401s
+	accused                    bool // by one since the last token came
 }
 
 // newRun starts a program. initial is its InitialToken.
@@ -176,6 +178,7 @@ func (r *run) reload() int {
 // isGiven notes that r is given a stored token, or if it is nil and r has none yet, its InitialToken, and returns a copy.
 func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 	w, t := r.w, stored
+	r.news = false
 	if t == nil && r.hand == nil {
 		t = r.initial
 	}
@@ -185,6 +188,7 @@ func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 	r.given = w.access[t.AccessToken]
 	news := !r.knows[r.given]
 	r.knows[r.given] = true
+	r.news = news && r.inUpdate && r.given.fresh(time.Now())
 	if r.hand == nil && news && !r.inUpdate && w.store != nil && r.usable(r.given, time.Now()) {
 		r.hand = r.given
 	}
@@ -210,7 +214,7 @@ func (r *run) updateEnds(err error) {
 // takes notes that a is the token in hand, ready for use.
 func (r *run) takes(a *access) {
 	r.hand, r.since, r.used = a, time.Now(), true
-	r.failed, r.passing = false, false
+	r.failed, r.passing, r.accused = false, false, false
 	r.late[a] = a.pastEnd(time.Now())
 	r.knows[a] = true
 }
@@ -269,6 +273,9 @@ func (r *run) begins(path, token string) {
 
 // exchangeBegins checks that there is a reason for an exchange.
 func (r *run) exchangeBegins(now time.Time) {
+	if r.inUpdate && r.news && !r.accused {
+		r.w.fail(boundedNumber, "%s: an exchange, although the Store has %s", r.name, r.given.name)
+	}
 	if r.hand == nil || !r.hand.fresh(now) {
 		return
 	}
@@ -361,6 +368,7 @@ func (r *run) onExchange(e netoauth.Exchange) {
 	r.exchanges++
 	if r.issued != nil || (e.Err == nil) != (r.told != nil) || e.Err == nil && r.result != issuing {
 		w.fail(toldOnce, "%s: OnExchange %v, after %s, told %v", r.name, e.Err, r.result, r.told)
+		return
 	}
 	if r.requests > 0 && errors.Is(e.Err, netoauth.ErrRejected) != (r.result == refusing) {
 		w.fail(backOff, "%s: %v, after a %s", r.name, e.Err, r.result)
