@@ -85,13 +85,14 @@ type run struct {
 	used  bool             // the hand need not wait for its first use
 	late  map[*access]bool // was past its end when it came
 
-	inUpdate   bool   // while the Store's Update runs its function
-	updated    string // how the exchange's Update ended: "", "stored" or "failed"
-	underWay   int    // token requests
-	requests   int    // token requests of the exchange
-	transients int    // of them, which met a transient fault
-	reloads    int    // of the exchange
-	result     string // of the last token request
+	begun      time.Time // the last Load, with which begins whatever uses the Store
+	inUpdate   bool      // while the Store's Update runs its function
+	updated    string    // how the exchange's Update ended: "", "stored" or "failed"
+	underWay   int       // token requests
+	requests   int       // token requests of the exchange
+	transients int       // of them, which met a transient fault
+	reloads    int       // of the exchange
+	result     string    // of the last token request
 	retryAfter time.Duration
 	issued     *access // by the exchange, not told yet
 	told       *access // by the exchange
@@ -104,6 +105,7 @@ type run struct {
 	transientWait, refusedWait time.Duration // the last whole waits
 	notBefore                  time.Time     // the next exchange
 	forcedAt                   time.Time     // the last forced exchange
+	reported                   time.Time     // the last exchange
 	refused                    map[*access]int
 	exchanges, failures        int
 	refusals                   int  // 401s
@@ -189,8 +191,9 @@ func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 	news := !r.knows[r.given]
 	r.knows[r.given] = true
 	r.news = news && r.inUpdate && r.given.fresh(time.Now())
-	if r.hand == nil && news && !r.inUpdate && w.store != nil && r.usable(r.given, time.Now()) {
-		r.hand = r.given
+	now := time.Now()
+	if news && !r.inUpdate && w.store != nil && !r.usable(r.hand, now) && r.usable(r.given, now) {
+		r.hand, r.used = r.given, false
 	}
 	if stored == nil {
 		return nil
@@ -282,14 +285,14 @@ func (r *run) exchangeBegins(now time.Time) {
 	if r.refused[r.hand] == 0 {
 		r.w.fail(boundedNumber, "%s: an exchange, although %s is fresh and no 401 has refused it", r.name, r.hand.name)
 	}
-	every := 30 * time.Second
+	begun := now
 	if r.w.store != nil {
-		every = 10 * time.Second // for Update may wait 20 s before the one, and not before the next
+		begun = r.begun
 	}
-	if since := now.Sub(r.forcedAt); !r.forcedAt.IsZero() && since < every {
+	if since := begun.Sub(r.forcedAt); !r.forcedAt.IsZero() && since < 30*time.Second {
 		r.w.fail(backOff, "%s: two forced exchanges within %v", r.name, since)
 	}
-	r.forcedAt = now
+	r.forcedAt = begun
 }
 
 // States of Refresh's own refresh token, which it sends once more where a stored one is refused, until it has an answer.
@@ -366,6 +369,7 @@ func (r *run) onExchange(e netoauth.Exchange) {
 	defer w.mu.Unlock()
 	w.note("%s: OnExchange %v, retry in %v", r.name, e.Err, e.RetryIn)
 	r.exchanges++
+	r.reported = time.Now()
 	if r.issued != nil || (e.Err == nil) != (r.told != nil) || e.Err == nil && r.result != issuing {
 		w.fail(toldOnce, "%s: OnExchange %v, after %s, told %v", r.name, e.Err, r.result, r.told)
 		return
@@ -430,16 +434,16 @@ func (r *run) carries(name string) *access {
 
 // serves returns until when a serves, by the contract: its end less a tenth of its life, 10 s at most, and while
 // renewals meet transient faults 1 s at most.
-func (r *run) serves(a *access) time.Time {
+func (a *access) serves(passing bool) time.Time {
 	margin := min(a.life/10, 10*time.Second)
-	if r.passing {
+	if passing {
 		margin = min(margin, time.Second)
 	}
 	return a.sent.Add(a.life - margin)
 }
 
 func (r *run) usable(a *access, now time.Time) bool {
-	return a != nil && (a.life == 0 || now.Before(r.serves(a)))
+	return a != nil && (a.life == 0 || now.Before(a.serves(r.passing)))
 }
 
 // longest is how long a call may take that meets no token: Load 20 s, Update 20 s, exchange 30 s and Update 20 s, all
@@ -454,7 +458,16 @@ func (r *run) mayWait(now time.Time) time.Duration {
 	case r.used || r.hand.fresh(now):
 		return 0
 	}
-	return min(5*time.Second, r.serves(r.hand).Sub(now)) // a stored token, before its first use
+	return min(5*time.Second, r.hand.serves(r.passing).Sub(now)) // a stored token, before its first use
+}
+
+// mightHave returns may, and longest where the token in hand at start served only while renewals met transient faults,
+// and an exchange has been reported since.
+func (r *run) mightHave(may time.Duration, hand *access, start time.Time) time.Duration {
+	if may < longest && hand.life > 0 && !start.Before(hand.serves(false)) && !r.reported.Before(start) {
+		return longest
+	}
+	return may
 }
 
 type sentKey struct{}
@@ -470,7 +483,7 @@ func (r *run) call(c calls) {
 	hand, settled := r.hand, r.since.Before(start) // or callers may meet the one before
 	w.mu.Unlock()
 	if c.what == "token" {
-		r.callToken(start, may)
+		r.callToken(start, hand, may)
 		return
 	}
 	ctx, s := w.ctx, new(sent)
@@ -487,6 +500,7 @@ func (r *run) call(c calls) {
 	took := time.Since(start)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	may = r.mightHave(may, hand, start)
 	if c.deadline > 0 && took > c.deadline+time.Second || took > longest || c.what == "stream 401" && may < longest && took > may {
 		w.fail(noWait, "%s: %v took %v, may wait %v", r.name, c, took, may)
 	}
@@ -502,11 +516,12 @@ func (r *run) call(c calls) {
 }
 
 // callToken asks the source for a token, which it must give within may. It locks mu.
-func (r *run) callToken(start time.Time, may time.Duration) {
+func (r *run) callToken(start time.Time, hand *access, may time.Duration) {
 	t, err := r.src.Token()
 	took := time.Since(start)
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
+	may = r.mightHave(may, hand, start)
 	if took > may || took > longest {
 		r.w.fail(noWait, "%s: Token took %v, may wait %v", r.name, took, may)
 	}
