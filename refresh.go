@@ -82,6 +82,21 @@ func (r *Refresh) flow() (*flow, error) {
 // exchanger is the raw token source under x/oauth2's cache: each call of Token is one exchange,
 // unless another program that shares the Store has made it. It refreshes while that works, and else
 // logs in. Not safe for concurrent use: the live source lets one goroutine in at a time.
+//
+// A session is what a log-in starts and its refresh tokens carry on. A refresh token that has been
+// used with success must not be sent again: a server that rotates them ends the session then. So
+// much hangs on which one is used:
+//
+//	the Store has                           the refresh token to use is
+//	a token that it did not have before     that token's: another program has renewed the session
+//	the token in hand                       that token's
+//	the token that it had before, or none   the one in hand, which could not be stored
+//	none, at the first look                 InitialToken's, or Refresh's own
+//
+// Where that one is refused, a flow that can log in does so, and Refresh tries its own, once, if a
+// stored one was used in its place. After a transient fault nobody knows whether the API has used
+// the refresh token up: a flow that can log in does so in the next exchange, and Refresh has no
+// choice but to send it again.
 type exchanger struct {
 	*flow
 	ctx     context.Context
@@ -260,6 +275,9 @@ func (x *exchanger) takeOver(stored *cachedToken) bool {
 // transact gets the next token into x.token and, where there is a Store, into that, in one Update.
 // It reports whether there was an exchange: there is none where another program has renewed the
 // token in the meantime.
+//
+// The Store's own work before and after the exchange has a time of its own, so that no refresh token
+// is sent with too little time left to read the answer.
 func (x *exchanger) transact() (exchanged bool, err error) {
 	if x.Store == nil {
 		x.notice(nil) // for Token, which loads nothing
