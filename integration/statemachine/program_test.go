@@ -57,6 +57,13 @@ func (w *world) note(format string, args ...any) {
 	w.notes = append(w.notes, fmt.Sprintf("%12v  ", time.Since(w.begun))+fmt.Sprintf(format, args...))
 }
 
+// plays notes what the history does. It locks mu.
+func (w *world) plays(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note(format, args...)
+}
+
 // fail writes down what is broken.
 func (w *world) fail(i invariant, format string, args ...any) {
 	w.note("BROKEN, %v: %s", i, fmt.Sprintf(format, args...))
