@@ -57,6 +57,13 @@ func (w *world) note(format string, args ...any) {
 	w.notes = append(w.notes, fmt.Sprintf("%12v  ", time.Since(w.begun))+fmt.Sprintf(format, args...))
 }
 
+// plays notes what the history does. It locks mu.
+func (w *world) plays(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note(format, args...)
+}
+
 // fail writes down what is broken.
 func (w *world) fail(i invariant, format string, args ...any) {
 	w.note("BROKEN, %v: %s", i, fmt.Sprintf(format, args...))
@@ -85,14 +92,13 @@ type run struct {
 	used  bool             // the hand need not wait for its first use
 	late  map[*access]bool // was past its end when it came
 
-	begun      time.Time // the last Load, with which begins whatever uses the Store
-	inUpdate   bool      // while the Store's Update runs its function
-	updated    string    // how the exchange's Update ended: "", "stored" or "failed"
-	underWay   int       // token requests
-	requests   int       // token requests of the exchange
-	transients int       // of them, which met a transient fault
-	reloads    int       // of the exchange
-	result     string    // of the last token request
+	inUpdate   bool   // while the Store's Update runs its function
+	updated    string // how the exchange's Update ended: "", "stored" or "failed"
+	underWay   int    // token requests
+	requests   int    // token requests of the exchange
+	transients int    // of them, which met a transient fault
+	reloads    int    // of the exchange
+	result     string // of the last token request
 	retryAfter time.Duration
 	issued     *access // by the exchange, not told yet
 	told       *access // by the exchange
@@ -177,11 +183,11 @@ func (r *run) reload() int {
 	return r.w.handedOut
 }
 
-// isGiven notes that r is given a stored token, or if it is nil and r has none yet, its InitialToken, and returns a copy.
+// isGiven notes that r is given a stored token, or if it is nil and none was given yet, InitialToken, and returns a copy.
 func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 	w, t := r.w, stored
 	r.news = false
-	if t == nil && r.hand == nil {
+	if t == nil && r.given == nil {
 		t = r.initial
 	}
 	if t == nil {
@@ -285,14 +291,10 @@ func (r *run) exchangeBegins(now time.Time) {
 	if r.refused[r.hand] == 0 {
 		r.w.fail(boundedNumber, "%s: an exchange, although %s is fresh and no 401 has refused it", r.name, r.hand.name)
 	}
-	begun := now
-	if r.w.store != nil {
-		begun = r.begun
-	}
-	if since := begun.Sub(r.forcedAt); !r.forcedAt.IsZero() && since < 30*time.Second {
+	if since := now.Sub(r.forcedAt); !r.forcedAt.IsZero() && since < 30*time.Second {
 		r.w.fail(backOff, "%s: two forced exchanges within %v", r.name, since)
 	}
-	r.forcedAt = begun
+	r.forcedAt = now
 }
 
 // States of Refresh's own refresh token, which it sends once more where a stored one is refused, until it has an answer.

@@ -43,8 +43,8 @@ func (i invariant) String() string {
 }
 
 const (
-	histories = 300 // by default
-	attempts  = 30  // for a history to fail again
+	histories = 1000 // by default
+	attempts  = 30   // for a history to fail again
 )
 
 func TestMain(m *testing.M) {
@@ -92,11 +92,11 @@ func play(t *testing.T, h history) (w *world) {
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(t.Context(), h)
 		for i, s := range h.steps {
-			w.note("step %d: %v", i+1, s)
+			w.plays("step %d: %v", i+1, s)
 			s.play(w)
 			synctest.Wait()
 		}
-		w.note("the end")
+		w.plays("the end")
 		w.end()
 	})
 	return w

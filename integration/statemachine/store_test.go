@@ -41,9 +41,6 @@ func (s storeOf) enter(ctx context.Context, failing string) error {
 }
 
 func (s storeOf) Load(ctx context.Context) (*oauth2.Token, error) {
-	s.r.w.mu.Lock()
-	s.r.begun = time.Now()
-	s.r.w.mu.Unlock()
 	err := s.enter(ctx, "not loading")
 	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
