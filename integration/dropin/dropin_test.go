@@ -16,7 +16,7 @@ import (
 
 // The file is read from the module cache at the version in go.mod and laid over this folder, so that what
 // runs is x/oauth2's own and none of it is kept here.
-func TestTransport_passesTheTestsOfXOAuth2(t *testing.T) {
+func TestDropIn_passesTheTestsOfXOAuth2(t *testing.T) {
 	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "golang.org/x/oauth2").Output()
 	if err != nil {
 		t.Fatal(err)
