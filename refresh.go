@@ -28,7 +28,8 @@ type Refresh struct {
 	URL string
 
 	// RefreshToken is exchanged first, unless the Store or InitialToken has one: that is newer.
-	// Where that one is refused, RefreshToken is tried once. "" is an error without either.
+	// Where that one is refused, with 400 or 401, RefreshToken is tried once. "" is an error
+	// without either.
 	RefreshToken Secret
 
 	Options
