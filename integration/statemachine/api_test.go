@@ -157,7 +157,8 @@ func (a *answer) result() string {
 	return transient
 }
 
-// tokenRequest answers a token request: what it comes to is settled at once, and it is told when the time has come.
+// tokenRequest answers a token request: what it comes to is settled at once, and it is told when
+// the time has come.
 func (r *run) tokenRequest(ctx context.Context, path string, body []byte) (*http.Response, error) {
 	w := r.w
 	w.mu.Lock()
@@ -184,7 +185,8 @@ func (r *run) tokenRequest(ctx context.Context, path string, body []byte) (*http
 	}
 	var content io.Reader = strings.NewReader(a.body)
 	if a.cut {
-		content = io.MultiReader(strings.NewReader(a.body[:len(a.body)/2]), iotest.ErrReader(io.ErrUnexpectedEOF))
+		half := strings.NewReader(a.body[:len(a.body)/2])
+		content = io.MultiReader(half, iotest.ErrReader(io.ErrUnexpectedEOF))
 	}
 	return w.response(a.status, a.retryAfter, io.NopCloser(content)), nil
 }
@@ -232,7 +234,8 @@ var faultAnswers = map[string]answer{
 	"no connection": {err: errors.New("connection refused")},
 }
 
-// settle decides what a token request comes to. "cut off" and "lost" lose an answer that has had its effect.
+// settle decides what a token request comes to. "cut off" and "lost" lose an answer that has had
+// its effect.
 func (w *world) settle(r *run, path, fault string, form url.Values, body []byte) *answer {
 	if a, ok := faultAnswers[fault]; ok {
 		a.body = `{}`
@@ -244,7 +247,8 @@ func (w *world) settle(r *run, path, fault string, form url.Values, body []byte)
 		return &answer{status: status, body: `{"status":400,"name":"Error","message":"no"}`}
 	}
 	w.numbers++
-	a := &access{name: fmt.Sprintf("access-token-%d", w.numbers), to: r, session: s, sent: time.Now(), life: w.life}
+	name := fmt.Sprintf("access-token-%d", w.numbers)
+	a := &access{name: name, to: r, session: s, sent: time.Now(), life: w.life}
 	w.access[a.name] = a
 	fields := map[string]any{"access_token": a.name, "token_type": "bearer"}
 	if a.life > 0 {
@@ -282,8 +286,8 @@ func (w *world) nextGrant(s *session, spent *grant) *grant {
 	return nil
 }
 
-// authenticate returns the session that a token request is for, nil where it is refused, and the refresh token that
-// was sent. One that is used twice ends its session (RFC 9700 section 4.14.2).
+// authenticate returns the session that a token request is for, nil where it is refused, and the
+// refresh token that was sent. One that is used twice ends its session (RFC 9700 section 4.14.2).
 func (w *world) authenticate(path string, form url.Values, body []byte) (*session, *grant) {
 	if path == "refresh" {
 		g := w.grants[form.Get("refresh_token")]
@@ -305,7 +309,8 @@ func (w *world) authenticate(path string, form url.Values, body []byte) (*sessio
 
 func (w *world) secretNumber(n int) string { return fmt.Sprintf("secret-number-%d", n) }
 
-// signed reports whether body has a request token that is signed with the secret, timely by the API's clock, and new.
+// signed reports whether body has a request token that is signed with the secret, timely by the
+// API's clock, and new.
 func (w *world) signed(body []byte) bool {
 	var fields struct{ JWT string }
 	json.Unmarshal(body, &fields)

@@ -16,7 +16,7 @@ type history struct {
 	expiresIn bool          // the Store keeps a token's ExpiresIn
 	reload    bool          // the credential has a Reload
 	life      time.Duration // of access tokens; 0: they have no end
-	refreshes string        // what a refresh answers beside the access token: "another" refresh token, the "same" or "none"
+	refreshes string        // the refresh token that a refresh brings: "another", the "same" or "none"
 	refLife   time.Duration // of refresh tokens; 0: the API does not tell, and they have no end
 	steps     []step
 }
@@ -58,7 +58,7 @@ type (
 	revoke  struct{ what string }                 // "access" tokens, "refresh" tokens or both
 	lives   struct{ life, refLife time.Duration } // of tokens issued from now on
 	clock   struct{ ahead time.Duration }         // the API's clock
-	secret  struct{ handedOut bool }              // the API's secret or password is another; Reload has it at once
+	secret  struct{ handedOut bool }              // the API's is another; Reload has it at once
 	handOut struct{}                              // Reload has the API's secret
 	storeIs struct{ mode string }                 // what the Store does from now on
 	restart struct {
@@ -88,22 +88,30 @@ func (s restart) String() string {
 
 var (
 	anyProgram = rapid.IntRange(0, 1)
-	anyLife    = rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, 5 * time.Minute, 10 * time.Second, 2 * time.Second, 0})
+	anyLife    = rapid.SampledFrom([]time.Duration{
+		time.Minute, time.Hour, 5 * time.Minute, 10 * time.Second, 2 * time.Second, 0,
+	})
 	anyRefLife = rapid.SampledFrom([]time.Duration{0, 0, 30 * time.Minute, 30 * time.Second})
 	anyTime    = rapid.SampledFrom([]time.Duration{
-		time.Millisecond, 50 * time.Millisecond, 400 * time.Millisecond, time.Second, 3 * time.Second, 7 * time.Second,
-		20 * time.Second, 31 * time.Second, 2 * time.Minute, 11 * time.Minute, time.Hour, 5 * time.Hour,
+		time.Millisecond, 50 * time.Millisecond, 400 * time.Millisecond,
+		time.Second, 3 * time.Second, 7 * time.Second, 20 * time.Second, 31 * time.Second,
+		2 * time.Minute, 11 * time.Minute, time.Hour, 5 * time.Hour,
 	})
-	anyDeadline = rapid.SampledFrom([]time.Duration{0, 0, 0, time.Millisecond, 300 * time.Millisecond, 2 * time.Second, 10 * time.Second})
-	anyPath     = rapid.SampledFrom([]string{"", "", "refresh", "log-in"})
-	anyFault    = rapid.SampledFrom([]string{
-		"500", "no connection", "503 for 40 s", "429 for 2 s", "429 for 1 h", "429", "408", "cut off", "lost", "hang", "no token",
-		"refusal",
+	anyDeadline = rapid.SampledFrom([]time.Duration{
+		0, 0, 0, time.Millisecond, 300 * time.Millisecond, 2 * time.Second, 10 * time.Second,
 	})
-	anyCall   = rapid.SampledFrom([]string{"GET", "GET", "token", "GET 401", "stream", "stream 401", "POST", "POST 401", "GET silent 401"})
+	anyPath  = rapid.SampledFrom([]string{"", "", "refresh", "log-in"})
+	anyFault = rapid.SampledFrom([]string{
+		"500", "no connection", "503 for 40 s", "429 for 2 s", "429 for 1 h", "429", "408",
+		"cut off", "lost", "hang", "no token", "refusal",
+	})
+	anyCall = rapid.SampledFrom([]string{
+		"GET", "GET", "token", "GET 401", "stream", "stream 401", "POST", "POST 401", "GET silent 401",
+	})
 	anyAccess = rapid.SampledFrom([]string{"access", "refresh", "both"})
 	anyStore  = rapid.SampledFrom([]string{
-		"well", "well", "slow", "slow afterwards", "failing", "not loading", "not updating", "not storing", "silent",
+		"well", "well", "slow", "slow afterwards", "failing",
+		"not loading", "not updating", "not storing", "silent",
 	})
 )
 
@@ -115,7 +123,8 @@ func of[S step](f func(*rapid.T) S) *rapid.Generator[step] {
 var (
 	anyCalls = of(func(t *rapid.T) calls {
 		n := rapid.SampledFrom([]int{1, 1, 2, 8}).Draw(t, "n")
-		return calls{anyProgram.Draw(t, "program"), n, anyCall.Draw(t, "what"), anyDeadline.Draw(t, "deadline")}
+		what, deadline := anyCall.Draw(t, "what"), anyDeadline.Draw(t, "deadline")
+		return calls{anyProgram.Draw(t, "program"), n, what, deadline}
 	})
 	anyPass     = of(func(t *rapid.T) pass { return pass{anyTime.Draw(t, "d")} })
 	anyPassLife = of(func(t *rapid.T) passLife {
@@ -127,12 +136,16 @@ var (
 		return faults{anyFault.Draw(t, "kind"), anyPath.Draw(t, "path"), n}
 	})
 	anySlow = of(func(t *rapid.T) slow {
-		ds := []time.Duration{0, 50 * time.Millisecond, 1500 * time.Millisecond, 8 * time.Second, 25 * time.Second}
+		ds := []time.Duration{
+			0, 50 * time.Millisecond, 1500 * time.Millisecond, 8 * time.Second, 25 * time.Second,
+		}
 		return slow{rapid.SampledFrom(ds).Draw(t, "d")}
 	})
 	anyRevoke = of(func(t *rapid.T) revoke { return revoke{anyAccess.Draw(t, "what")} })
-	anyLives  = of(func(t *rapid.T) lives { return lives{anyLife.Draw(t, "life"), anyRefLife.Draw(t, "refLife")} })
-	anyClock  = of(func(t *rapid.T) clock {
+	anyLives  = of(func(t *rapid.T) lives {
+		return lives{anyLife.Draw(t, "life"), anyRefLife.Draw(t, "refLife")}
+	})
+	anyClock = of(func(t *rapid.T) clock {
 		ds := []time.Duration{0, 10 * time.Second, -5 * time.Minute, 2 * time.Hour}
 		return clock{rapid.SampledFrom(ds).Draw(t, "ahead")}
 	})
@@ -140,14 +153,18 @@ var (
 	anyHandOut = rapid.Just(step(handOut{}))
 	anyStoreIs = of(func(t *rapid.T) storeIs { return storeIs{anyStore.Draw(t, "mode")} })
 	anyRestart = of(func(t *rapid.T) restart {
-		return restart{anyProgram.Draw(t, "program"), rapid.Bool().Draw(t, "crash"), rapid.Bool().Draw(t, "fresh")}
+		crash, fresh := rapid.Bool().Draw(t, "crash"), rapid.Bool().Draw(t, "fresh")
+		return restart{anyProgram.Draw(t, "program"), crash, fresh}
 	})
 )
 
 // anyStep draws calls and time more often than trouble.
-var anyStep = rapid.OneOf(anyCalls, anyCalls, anyCalls, anyCalls, anyCalls, anyCalls, anyCalls, anyPass, anyPass, anyPass,
-	anyPassLife, anyPassLife, anyPassLife, anyFaults, anyFaults, anySlow, anyRevoke, anyLives, anyClock, anySecret, anyHandOut,
-	anyStoreIs, anyRestart)
+var anyStep = rapid.OneOf(
+	anyCalls, anyCalls, anyCalls, anyCalls, anyCalls, anyCalls, anyCalls,
+	anyPass, anyPass, anyPass, anyPassLife, anyPassLife, anyPassLife,
+	anyFaults, anyFaults, anySlow, anyRevoke, anyLives, anyClock, anySecret, anyHandOut,
+	anyStoreIs, anyRestart,
+)
 
 var anyHistory = rapid.Custom(func(t *rapid.T) history {
 	return history{

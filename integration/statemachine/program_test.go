@@ -150,8 +150,10 @@ func (r *run) credential(o netoauth.Options) credential {
 	switch w.history.flow {
 	case "API key":
 		key := func(n int) *netoauth.APIKey {
-			return &netoauth.APIKey{URL: address, Shortname: "acme", AppName: "app", AppKey: "app-key-of-acme",
-				SharedSecret: netoauth.Secret(w.secretNumber(n))}
+			return &netoauth.APIKey{
+				URL: address, Shortname: "acme", AppName: "app", AppKey: "app-key-of-acme",
+				SharedSecret: netoauth.Secret(w.secretNumber(n)),
+			}
 		}
 		k := key(w.handedOut)
 		k.Options = o
@@ -161,7 +163,8 @@ func (r *run) credential(o netoauth.Options) credential {
 		return k
 	case "password":
 		password := func(n int) *netoauth.Password {
-			return &netoauth.Password{URL: address, Username: "ann", Password: netoauth.Secret(w.secretNumber(n))}
+			secret := netoauth.Secret(w.secretNumber(n))
+			return &netoauth.Password{URL: address, Username: "ann", Password: secret}
 		}
 		p := password(w.handedOut)
 		p.Options = o
@@ -183,7 +186,8 @@ func (r *run) reload() int {
 	return r.w.handedOut
 }
 
-// isGiven notes that r is given a stored token, or if it is nil and none was given yet, InitialToken, and returns a copy.
+// isGiven notes that r is given a stored token, or if it is nil and none was given yet,
+// InitialToken, and returns a copy.
 func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 	w, t := r.w, stored
 	r.news = false
@@ -198,7 +202,8 @@ func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 	r.knows[r.given] = true
 	r.news = news && r.inUpdate && r.given.fresh(time.Now())
 	now := time.Now()
-	if news && !r.inUpdate && w.store != nil && !r.usable(r.hand, now) && r.usable(r.given, now) {
+	spent := !r.usable(r.hand, now.Add(-1)) // it serves to the very instant
+	if news && !r.inUpdate && w.store != nil && spent && r.usable(r.given, now) {
 		r.hand, r.used = r.given, false
 	}
 	if stored == nil {
@@ -208,12 +213,10 @@ func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 	return &c
 }
 
-// updateEnds notes the end of an Update, and of a take-over in it.
-func (r *run) updateEnds(err error) {
-	r.updated = "stored"
-	if r.result != issuing && err != nil || r.w.store.failed && err != nil {
-		r.updated = "failed"
-	}
+// updateEnds notes the end of an Update, and of a take-over in it. It locks mu.
+func (r *run) updateEnds() {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
 	if r.taken != nil {
 		r.takes(r.taken)
 		r.taken = nil
@@ -228,8 +231,8 @@ func (r *run) takes(a *access) {
 	r.knows[a] = true
 }
 
-// takeOvers is a slog.Handler that sees tokens taken over from the Store: the record has an expiry, but nothing took
-// any time.
+// takeOvers is a slog.Handler that sees tokens taken over from the Store: the record has an expiry,
+// but nothing took any time.
 type takeOvers struct{ r *run }
 
 func (takeOvers) Enabled(context.Context, slog.Level) bool { return true }
@@ -289,7 +292,7 @@ func (r *run) exchangeBegins(now time.Time) {
 		return
 	}
 	if r.refused[r.hand] == 0 {
-		r.w.fail(boundedNumber, "%s: an exchange, although %s is fresh and no 401 has refused it", r.name, r.hand.name)
+		r.w.fail(boundedNumber, "%s: an exchange, although %s is fresh and not refused", r.name, r.hand.name)
 	}
 	if since := now.Sub(r.forcedAt); !r.forcedAt.IsZero() && since < 30*time.Second {
 		r.w.fail(backOff, "%s: two forced exchanges within %v", r.name, since)
@@ -297,7 +300,8 @@ func (r *run) exchangeBegins(now time.Time) {
 	r.forcedAt = now
 }
 
-// States of Refresh's own refresh token, which it sends once more where a stored one is refused, until it has an answer.
+// States of Refresh's own refresh token, which it sends once more where a stored one is refused,
+// until it has an answer.
 const (
 	sparing = "sent"
 	spared  = "answered"
@@ -364,7 +368,8 @@ func (r *run) onToken(t *oauth2.Token) {
 	r.failed = failed // until OnExchange
 }
 
-// onExchange checks that the exchange ended as its last token request did, and the wait. It locks mu.
+// onExchange checks that the exchange ended as its last token request did, and the wait. It locks
+// mu.
 func (r *run) onExchange(e netoauth.Exchange) {
 	w := r.w
 	w.mu.Lock()
@@ -389,8 +394,8 @@ func (r *run) onExchange(e netoauth.Exchange) {
 	r.updated, r.requests, r.transients, r.reloads, r.result, r.retryAfter, r.told = "", 0, 0, 0, "", 0, nil
 }
 
-// fails checks the wait after a failed exchange: a random half to the whole of the doubled one, or what the API asks
-// for and up to as much again, 15 s at most, on top.
+// fails checks the wait after a failed exchange: a random half to the whole of the doubled one, or
+// what the API asks for and up to as much again, 15 s at most, on top.
 func (r *run) fails(e netoauth.Exchange) {
 	now := time.Now()
 	r.failures++
@@ -434,8 +439,8 @@ func (r *run) carries(name string) *access {
 	return a
 }
 
-// serves returns until when a serves, by the contract: its end less a tenth of its life, 10 s at most, and while
-// renewals meet transient faults 1 s at most.
+// serves returns until when a serves, by the contract: its end less a tenth of its life, 10 s at
+// most, and while renewals meet transient faults 1 s at most.
 func (a *access) serves(passing bool) time.Time {
 	margin := min(a.life/10, 10*time.Second)
 	if passing {
@@ -448,8 +453,9 @@ func (r *run) usable(a *access, now time.Time) bool {
 	return a != nil && (a.life == 0 || now.Before(a.serves(r.passing)))
 }
 
-// longest is how long a call may take that meets no token: Load 20 s, Update 20 s, exchange 30 s and Update 20 s, all
-// of it twice for a request that is refused, and a second for the body of a 401.
+// longest is how long a call may take that meets no token: Load 20 s, Update 20 s, exchange 30 s
+// and Update 20 s, all of it twice for a request that is refused, and a second for the body of a
+// 401.
 const longest = 2*90*time.Second + time.Second
 
 // mayWait returns how long a call that starts now may wait for a token.
@@ -463,8 +469,8 @@ func (r *run) mayWait(now time.Time) time.Duration {
 	return min(5*time.Second, r.hand.serves(r.passing).Sub(now)) // a stored token, before its first use
 }
 
-// mightHave returns may, and longest where the token in hand at start served only while renewals met transient faults,
-// and an exchange has been reported since.
+// mightHave returns may, and longest where the token in hand at start served only while renewals
+// met transient faults, and an exchange has been reported since.
 func (r *run) mightHave(may time.Duration, hand *access, start time.Time) time.Duration {
 	if may < longest && hand.life > 0 && !start.Before(hand.serves(false)) && !r.reported.Before(start) {
 		return longest
@@ -503,16 +509,24 @@ func (r *run) call(c calls) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	may = r.mightHave(may, hand, start)
-	if c.deadline > 0 && took > c.deadline+time.Second || took > longest || c.what == "stream 401" && may < longest && took > may {
-		w.fail(noWait, "%s: %v took %v, may wait %v", r.name, c, took, may)
+	most := longest
+	if c.deadline > 0 {
+		most = c.deadline + time.Second // for the body of a 401
+	}
+	if c.what == "stream 401" {
+		most = min(most, may)
+	}
+	if took > most {
+		w.fail(noWait, "%s: %v took %v, want at most %v", r.name, c, took, most)
 	}
 	if may == longest || may > 0 && ctx.Err() != nil {
 		return
 	}
 	if s.at.IsZero() || s.at.Sub(start) > may {
-		w.fail(noWait, "%s: %v was sent at %v, with a usable token in hand at %v: %v", r.name, c, s.at, start, err)
+		w.fail(noWait, "%s: %v was sent at %v, but had a usable token at %v: %v", r.name, c, s.at, start, err)
 	}
-	if settled && hand.good(s.at) && req.URL.Path == "/good" && (err != nil || resp.StatusCode != http.StatusOK) {
+	good := settled && hand.good(s.at) && !r.late[r.hand] && req.URL.Path == "/good"
+	if good && (err != nil || resp.StatusCode != http.StatusOK) {
 		w.fail(nothingLost, "%s: %v came to %v, %v with a good token in hand", r.name, c, resp, err)
 	}
 }
@@ -535,7 +549,10 @@ func (r *run) callToken(start time.Time, hand *access, may time.Duration) {
 }
 
 func (c calls) request(ctx context.Context) *http.Request {
-	path := map[string]string{"GET 401": "/refused", "stream 401": "/refused", "POST 401": "/refused", "GET silent 401": "/silent"}
+	path := map[string]string{
+		"GET 401": "/refused", "stream 401": "/refused", "POST 401": "/refused",
+		"GET silent 401": "/silent",
+	}
 	url := address + cmp.Or(path[c.what], "/good")
 	method, body := http.MethodGet, io.Reader(nil)
 	switch c.what {

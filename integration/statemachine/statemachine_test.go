@@ -1,11 +1,13 @@
-// Package statemachine_test holds the live token source against a model, over histories drawn at random and played in
-// virtual time, one synctest bubble a history. A few hundred by default; ten thousand with
+// Package statemachine_test holds the live token source against a model, over histories drawn at
+// random and played in virtual time, one synctest bubble a history. A few hundred by default; ten
+// thousand with
 //
 //	go -C integration test -count=1 -v -run TestStateMachine ./statemachine -rapid.checks=10000
 //
-// What it holds is the list of invariants below. The model is in program_test.go, the API in api_test.go, and what a
-// history is made of in history_test.go. The token source draws its waits and renewal points at random, so that one
-// history can pass and fail: what failed once is played up to attempts times while rapid makes it smaller.
+// What it holds is the list of invariants below. The model is in program_test.go, the API in
+// api_test.go, and what a history is made of in history_test.go. The token source draws its waits
+// and renewal points at random, so that one history can pass and fail: what failed once is played
+// up to attempts times while rapid makes it smaller.
 package statemachine_test
 
 import (
@@ -15,6 +17,7 @@ import (
 	"strconv"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -27,11 +30,11 @@ const (
 	noReuse                            // no refresh token is sent again after it was used with success
 	noWait                             // nobody waits while a usable token is in hand, nor past a deadline
 	noPastEnd                          // no request carries a token past its end
-	backOff                            // the waits after failures, three tries at most, one forced renewal in 30 s
-	toldOnce                           // each token goes to the Store, OnToken, OnExchange and then to requests, once and in order
+	backOff                            // waits after failures, three tries, one forced renewal in 30 s
+	toldOnce                           // each token is stored, told and reported once, in order, before use
 	boundedNumber                      // exchanges are as few as time, failures and 401s explain
 	nothingLeft                        // no goroutine and no exchange is left at the end
-	nothingLost                        // no request fails while the token in hand is good, and all is well again after trouble
+	nothingLost                        // no request fails with a good token, and trouble passes
 )
 
 func (i invariant) String() string {
@@ -44,7 +47,8 @@ func (i invariant) String() string {
 
 const (
 	histories = 1000 // by default
-	attempts  = 30   // for a history to fail again
+	patience  = time.Minute
+	attempts  = 30 // for a history to fail again
 )
 
 func TestMain(m *testing.M) {
@@ -77,7 +81,8 @@ func TestStateMachine(t *testing.T) {
 			rt.Fatalf("broken: %v", w.broken)
 		}
 	})
-	if want, _ := strconv.Atoi(flag.Lookup("rapid.checks").Value.String()); played < want && !testing.Short() {
+	want, _ := strconv.Atoi(flag.Lookup("rapid.checks").Value.String())
+	if played < want && !testing.Short() {
 		t.Errorf("%d histories were played, want %d", played, want)
 	}
 }
@@ -89,6 +94,10 @@ func play(t *testing.T, h history) (w *world) {
 			w.fail(nothingLeft, "%v", r)
 		}
 	}()
+	// A goroutine that waits for a mutex which another holds across a wait stops the clock of a
+	// bubble.
+	watch := time.AfterFunc(patience, func() { panic("a history that does not end:\n" + h.String()) })
+	defer watch.Stop()
 	synctest.Test(t, func(t *testing.T) {
 		w = newWorld(t.Context(), h)
 		for i, s := range h.steps {

@@ -153,8 +153,9 @@ func (r *run) recovers() {
 	}
 }
 
-// isBounded checks the number of exchanges: one to begin with, one for each 70 % of a life, one for each 401 but not
-// more than one in 30 s, and those that failed, of which the waits limit the number.
+// isBounded checks the number of exchanges: one to begin with, one for each 70 % of a life, one for
+// each 401 but not more than one in 30 s, and those that failed, of which the waits limit the
+// number.
 func (r *run) isBounded() {
 	w, elapsed := r.w, time.Since(r.w.begun)
 	most := 1 + min(r.refusals, int(elapsed/(30*time.Second))+1) + r.failures

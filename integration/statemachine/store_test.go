@@ -10,11 +10,11 @@ import (
 
 // store is a Store in memory that can be made to misbehave. The world's mutex guards all but lock.
 type store struct {
-	lock   chan struct{} // has an element while an Update is under way; waiters wait on a channel, as a bubble needs it
+	lock   chan struct{} // has an element while an Update is under way
 	mode   string        // as in storeIs
 	token  *oauth2.Token
 	had    map[string]bool // the access tokens it has had
-	failed bool            // an Update has failed: what is in use need not be in the Store
+	failed bool            // has not stored a token: what is in use need not be here
 }
 
 // storeOf is the store as a run sees it.
@@ -51,59 +51,70 @@ func (s storeOf) Load(ctx context.Context) (*oauth2.Token, error) {
 	return s.r.isGiven(s.r.w.store.token), nil
 }
 
-func (s storeOf) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) (err error) {
-	w, r := s.r.w, s.r
-	defer func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		r.updateEnds(err)
-	}()
-	failedBefore := func(err error) error {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.store.failed = true
-		return err
-	}
+func (s storeOf) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) error {
+	defer s.r.updateEnds()
+	lock := s.r.w.store.lock
 	select {
-	case w.store.lock <- struct{}{}:
-		defer func() { <-w.store.lock }()
+	case lock <- struct{}{}:
+		defer func() { <-lock }()
 	case <-ctx.Done():
-		return failedBefore(ctx.Err())
+		return s.fails(ctx.Err())
 	}
 	if err := s.enter(ctx, "not updating"); err != nil {
-		return failedBefore(err)
+		return s.fails(err)
 	}
-	w.mu.Lock()
-	r.inUpdate = true
-	stored := r.isGiven(w.store.token)
-	w.mu.Unlock()
-	next, err := f(stored)
-	w.mu.Lock()
-	r.inUpdate = false
-	mode := w.store.mode
-	w.mu.Unlock()
+	next, err := f(s.opens())
+	mode := s.closes()
 	if mode == "slow afterwards" {
 		sleep(ctx, 3*time.Second)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if err != nil || next == nil {
-		return err
+	switch {
+	case err != nil:
+		return s.fails(err)
+	case next == nil:
+		return nil
+	case mode == "not storing":
+		return s.fails(errStore)
 	}
-	if mode == "not storing" {
-		w.store.failed = true
-		return errStore
-	}
-	w.store.token = w.kept(next)
-	w.store.had[next.AccessToken] = true
+	s.keeps(next)
 	return nil
 }
 
-// kept returns what the Store keeps of a token: no Extra, and ExpiresIn if the history has it.
-func (w *world) kept(t *oauth2.Token) *oauth2.Token {
-	k := &oauth2.Token{AccessToken: t.AccessToken, TokenType: t.TokenType, RefreshToken: t.RefreshToken, Expiry: t.Expiry}
-	if w.history.expiresIn {
+// fails notes that an Update fails with err.
+func (s storeOf) fails(err error) error {
+	s.r.w.mu.Lock()
+	defer s.r.w.mu.Unlock()
+	s.r.updated = "failed"
+	return err
+}
+
+// opens returns what an Update's function gets.
+func (s storeOf) opens() *oauth2.Token {
+	s.r.w.mu.Lock()
+	defer s.r.w.mu.Unlock()
+	s.r.inUpdate = true
+	return s.r.isGiven(s.r.w.store.token)
+}
+
+// closes notes that an Update's function has returned, and returns the mode.
+func (s storeOf) closes() string {
+	s.r.w.mu.Lock()
+	defer s.r.w.mu.Unlock()
+	s.r.inUpdate = false
+	mode := s.r.w.store.mode
+	s.r.w.store.failed = s.r.w.store.failed || mode == "not storing"
+	return mode
+}
+
+// keeps stores a token: without its Extra, and with ExpiresIn if the history has it.
+func (s storeOf) keeps(t *oauth2.Token) {
+	s.r.w.mu.Lock()
+	defer s.r.w.mu.Unlock()
+	k := &oauth2.Token{
+		AccessToken: t.AccessToken, TokenType: t.TokenType, RefreshToken: t.RefreshToken, Expiry: t.Expiry,
+	}
+	if s.r.w.history.expiresIn {
 		k.ExpiresIn = t.ExpiresIn
 	}
-	return k
+	s.r.w.store.token, s.r.w.store.had[t.AccessToken], s.r.updated = k, true, "stored"
 }

@@ -1,4 +1,3 @@
-// Package live_test specifies the live token source.
 package live_test
 
 import (
@@ -10,12 +9,12 @@ import (
 	"time"
 
 	"github.com/netoauth/netoauth"
-	"github.com/netoauth/netoauth/netoauthtest"
-	"golang.org/x/oauth2"
+	"github.com/netoauth/netoauth/internal/suite"
 )
 
-// lateContext belongs to a caller who is late: meanwhile happens between the caller's look at the token in hand and
-// what the caller does about it, because the token source asks the context for its error in between.
+// A lateContext belongs to a caller who is late: meanwhile happens between the caller's look at the
+// token in hand and what the caller does about it, because the token source asks the context for
+// its error in between.
 type lateContext struct {
 	context.Context
 	once      *sync.Once
@@ -31,57 +30,70 @@ func (c lateContext) Err() error {
 	return c.Context.Err()
 }
 
-// late makes a GET through src whose caller is late by meanwhile.
-func late(t *testing.T, ctx context.Context, srv *netoauthtest.Server, src oauth2.TokenSource, meanwhile func()) {
+// getLate is a GET whose caller is late.
+func getLate(t *testing.T, w *suite.World, client *http.Client, meanwhile func()) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(lateContext{ctx, new(sync.Once), meanwhile}, http.MethodGet, srv.URL+"/late", nil)
+	ctx := lateContext{w.Ctx, new(sync.Once), meanwhile}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	transport := &netoauth.Transport{Source: src, Base: srv.InProcess().Transport}
-	resp, err := transport.RoundTrip(req)
+	resp, err := client.Transport.RoundTrip(req) // http.Client would ask the context, too
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		t.Errorf("status %d", resp.StatusCode)
-	}
+	suite.Diff(t, "status", http.StatusOK, resp.StatusCode)
 }
 
-// A caller who saw that there is no usable token, just before the next one landed, starts no exchange: the cache
-// under the live source has that token.
+// A caller who saw no token, a stale or a spent one, just before the next came, starts no exchange:
+// the cache has that one.
 func TestTransport_aLateLookStartsNoExchange(t *testing.T) {
-	for name, age := range map[string]time.Duration{"no token": -1, "stale": 55 * time.Second, "spent": 61 * time.Second} {
-		t.Run(name, func(t *testing.T) {
-			srv := netoauthtest.NewServer()
-			defer srv.Close()
-			srv.SetLifetimes(time.Minute, time.Hour)
-			srv.Handle("/late", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-			synctest.Test(t, func(t *testing.T) {
-				ctx := context.WithValue(t.Context(), oauth2.HTTPClient, srv.InProcess())
-				key, err := netoauth.ParseAPIKey(srv.Netosecret)
-				if err != nil {
-					t.Fatal(err)
+	for _, tt := range []struct {
+		name string
+		age  time.Duration // of the token in a life of a minute; 0: there is none
+	}{
+		{"no token", 0},
+		{"stale", 53 * time.Second},
+		{"spent", 61 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.SetLifetimes(time.Minute, time.Hour)
+				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				client := w.Key.Client(w.Ctx)
+				if tt.age > 0 {
+					suite.MustGet(t, client, w.URL)
+					time.Sleep(tt.age)
 				}
-				src := key.TokenSource(ctx)
-				renew := func() {
-					if _, err := src.Token(); err != nil {
-						t.Error(err)
-					}
-					netoauth.Wait(ctx, src)
-				}
-				if age >= 0 {
-					renew()
-					time.Sleep(age)
-				}
-				before := srv.Requests("")
-				late(t, ctx, srv, src, renew)
-				netoauth.Wait(ctx, src)
-				if n := srv.Requests("") - before; n != 1 {
-					t.Errorf("%d token requests, want the renewal's alone", n)
-				}
+				before := w.Requests("")
+				getLate(t, w, client, func() {
+					suite.MustGet(t, client, w.URL)
+					synctest.Wait() // for the renewal that it has started
+				})
+				synctest.Wait()
+				suite.Diff(t, "token requests", 1, w.Requests("")-before)
 			})
 		})
 	}
+}
+
+// A caller who saw no token, just before one came, gets it although a 401 has put it in doubt since
+// and its renewal takes long.
+func TestTransport_aLateLookWaitsForNoOtherRenewal(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/refused", suite.Answer(http.StatusUnauthorized, ""))
+		client := w.Key.Client(w.Ctx)
+		start := time.Now()
+		getLate(t, w, client, func() {
+			suite.MustGet(t, client, w.URL)
+			w.Delay(10 * time.Second)
+			go suite.MustGet(t, client, w.URL+"/refused")
+			synctest.Wait()
+			suite.Diff(t, "token requests by then", 2, w.Requests(""))
+		})
+		suite.Diff(t, "wait", time.Duration(0), time.Since(start))
+		netoauth.Wait(w.Ctx, client.Transport.(*netoauth.Transport).Source)
+	})
 }
