@@ -577,7 +577,7 @@ func (s *tokenSource) land(f *flight) {
 	s.flight, s.last, s.firstUse = nil, f, false
 	if f.err == nil {
 		s.current.Store(f.token)
-	} else if stale := s.raw.noticed; stale != nil && !s.serves(s.current.Load(), time.Now()) {
+	} else if stale := s.raw.noticed; stale != nil && stale.end.After(s.current.Load().end) {
 		s.current.Store(stale)
 	}
 	if !f.forcedAt.IsZero() && (f.err != nil || !f.token.stored) {
