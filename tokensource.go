@@ -769,10 +769,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// authorizes reports whether req is to get a token of s.
+// authorizes reports whether req is to get a token of s. A token request, which is a POST, is not.
 func (s *tokenSource) authorizes(req *http.Request) bool {
 	ctx := req.Context()
-	if endpoint.Marked(ctx) {
+	if req.Method == http.MethodPost && endpoint.Marked(ctx) {
 		return false
 	}
 	if origin.Same(s.raw.base, req.URL) {
@@ -852,7 +852,8 @@ type authorized struct {
 func (t *Transport) send(
 	req *http.Request, body io.ReadCloser, header string,
 ) (*http.Response, error) {
-	out := &authorized{*req, [1]string{header}}
+	out := new(authorized)
+	out.request, out.header[0] = *req, header
 	out.request.Body = body
 	if out.request.Header = maps.Clone(req.Header); out.request.Header == nil {
 		out.request.Header = make(http.Header, 1)
