@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/netoauth/netoauth/internal/body"
+	"github.com/netoauth/netoauth/internal/clock"
 	"github.com/netoauth/netoauth/internal/endpoint"
 	"github.com/netoauth/netoauth/internal/origin"
 	"github.com/netoauth/netoauth/internal/redact"
@@ -333,6 +334,7 @@ func (f *flow) attrs(more ...any) []any {
 type tokenSource struct {
 	raw     *exchanger
 	current atomic.Pointer[cachedToken] // in hand; callers look at it without a lock
+	clock   clock.Coarse                // by which they take it for fresh
 
 	mu       sync.Mutex         // guards what follows; never held across I/O
 	cache    oauth2.TokenSource // over raw; empty for a token in doubt
@@ -416,7 +418,7 @@ func (s *tokenSource) Format(w fmt.State, _ rune) {
 // get returns the token in hand or, where there is none, waits for one as long as ctx lasts.
 func (s *tokenSource) get(ctx context.Context) (*cachedToken, error) {
 	c := s.current.Load()
-	if c.fresh(time.Now()) {
+	if c.fresh(s.clock.Now()) {
 		return c, nil
 	}
 	if ctx.Err() != nil {
