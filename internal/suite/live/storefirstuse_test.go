@@ -154,5 +154,8 @@ func TestStore_firstUseEndsBeforeTheTokenDoes(t *testing.T) {
 		if err != nil || tok.AccessToken != stored.AccessToken {
 			t.Errorf("error %v after %v, want the stored token", err, time.Since(start))
 		}
+		if took := time.Since(start); took >= 3*time.Second {
+			t.Errorf("served after %v, when nothing of its service is left", took)
+		}
 	})
 }

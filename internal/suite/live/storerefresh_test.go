@@ -265,3 +265,24 @@ func TestStore_loadThatLagsBehindNeverSendsAUsedRefreshToken(t *testing.T) {
 		suite.Diff(t, "refresh tokens sent", []string{next.RefreshToken}, sent.take())
 	})
 }
+
+// A token taken over ends what the failed exchange before it meant: the next one may try again.
+func TestStore_takeoverBringsTheQuickTriesBack(t *testing.T) {
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		s := newStore(mustLogIn(t, w, spent))
+		src := of(s.options()).TokenSource(w.Ctx)
+		w.Fail(-1, netoauthtest.Status(503))
+		if _, err := src.Token(); err == nil {
+			t.Fatal("no error")
+		}
+		w.Fail(0, nil)
+		s.put(mustLogIn(t, w, 0)) // by another program
+		time.Sleep(2 * time.Second)
+		suite.Diff(t, "token", s.get().AccessToken, suite.MustToken(t, src))
+		time.Sleep(spent)
+		w.Fail(-1, netoauthtest.Status(503))
+		before := w.Requests("")
+		src.Token()
+		suite.Diff(t, "tries", 3, w.Requests("")-before)
+	})
+}
