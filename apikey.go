@@ -50,6 +50,15 @@ type APIKey struct {
 	Options
 }
 
+const (
+	// A request token is issued this much before the clock, for a server that takes none from the
+	// future and whose clock is behind.
+	backdated = 10 * time.Second
+
+	// Where a request token is refused and the clocks differ by more, it is issued anew.
+	maxClockError = 10 * time.Second
+)
+
 const pasteAll = "paste all of it, and nothing else"
 
 // ParseAPIKey reads a NETOSECRET, the API key as the portal gives it out and the vendor documents
@@ -173,83 +182,91 @@ func (k *APIKey) TokenSource(ctx context.Context) oauth2.TokenSource {
 // Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a
 // [Transport] over its own transport and a token source as of [APIKey.TokenSource].
 func (k *APIKey) Client(ctx context.Context) *http.Client {
-	return newClient(ctx, k.TokenSource(ctx))
+	return NewClient(ctx, k.TokenSource(ctx))
 }
 
-func (k *APIKey) flow() (*flow, error) {
+func (k *APIKey) flow(ctx context.Context) (*flow, error) {
 	key := *k
-	f, err := newFlow("API key", k.Shortname, k.URL, k.Options,
-		"Shortname", k.Shortname, "AppName", k.AppName,
-		"AppKey", string(k.AppKey), "SharedSecret", string(k.SharedSecret))
-	if err != nil {
-		return nil, err
-	}
-	f.secrets = k.secrets()
-	f.login = func(ctx context.Context) (*oauth2.Token, error) {
-		t, err := key.logIn(ctx, f, time.Now())
-		if off := clockError(err); off != 0 {
-			const message = "netoauth: log-in refused, signing again with the server's time"
-			f.Logger.WarnContext(ctx, message, f.attrs("clock_off_by", off.String())...)
-			t, err = key.logIn(ctx, f, time.Now().Add(off))
-		}
-		return t, err
-	}
-	if k.Reload != nil {
-		f.reload = func(ctx context.Context) (bool, error) { return key.reload(ctx, f) }
-	}
-	return f, nil
+	f := newFlow(ctx, "API key", k.Shortname, k.URL, k.Options)
+	f.credential = &key
+	f.require("Shortname", k.Shortname)
+	f.require("AppName", k.AppName)
+	f.require("AppKey", string(k.AppKey))
+	f.require("SharedSecret", string(k.SharedSecret))
+	return f, f.unusable
 }
 
-// logIn exchanges a request token that is signed at now.
-func (k *APIKey) logIn(ctx context.Context, f *flow, now time.Time) (*oauth2.Token, error) {
-	signed, err := k.requestToken(now)
+func (k *APIKey) account() string { return k.Shortname }
+
+func (k *APIKey) secrets() []string { return []string{string(k.AppKey), string(k.SharedSecret)} }
+
+// logIn exchanges a request token, and where that is refused and the server's clock is far from
+// ours, another one that is signed by the server's.
+func (k *APIKey) logIn(ctx context.Context, x *exchange) (*oauth2.Token, error) {
+	t, err := k.exchange(ctx, x, time.Now().Add(-backdated))
+	if date := serverTime(err); !date.IsZero() {
+		x.Logger.WarnContext(ctx, "netoauth: log-in refused, signing again with the server's time",
+			x.attrs("clock_off_by", time.Until(date).Round(time.Second).String())...)
+		t, err = k.exchange(ctx, x, date)
+	}
+	return t, err
+}
+
+// serverTime returns the server's clock, where that can be why a log-in was refused. Otherwise
+// zero.
+func serverTime(err error) time.Time {
+	e, _ := errors.AsType[*Error](err)
+	if e == nil || !e.rejected || e.date.IsZero() || time.Until(e.date).Abs() <= maxClockError {
+		return time.Time{}
+	}
+	return e.date
+}
+
+// exchange exchanges a request token that is issued at iat.
+func (k *APIKey) exchange(
+	ctx context.Context, x *exchange, iat time.Time,
+) (*oauth2.Token, error) {
+	signed, err := k.requestToken(iat)
 	if err != nil {
 		return nil, err
 	}
 	body, _ := json.Marshal(map[string]string{"jwt": signed}) // which cannot fail
-	hint := fmt.Sprintf("check that the NETOSECRET is current (a new shared secret ends the old "+
-		"one at once) and reaches the account %.100q; an IP allow list of the account can be the "+
-		"cause, too", k.Shortname)
-	sent := append(strings.Split(signed, "."), signed) // the middle part alone tells the AppKey
-	return f.post(ctx, "/api/v1/auth/token", endpoint.JSON, string(body), hint, sent...)
+	return x.newToken(x.post(ctx, tokenRequest{
+		path: "/api/v1/auth/token",
+		json: string(body),
+		hint: fmt.Sprintf("check that the NETOSECRET is current (a new shared secret ends the old "+
+			"one at once) and reaches the account %.100q; an IP allow list of the account can be the "+
+			"cause, too", k.Shortname),
+		sent: append(strings.Split(signed, "."), signed), // the middle part alone tells the AppKey
+	}))
 }
 
-// reload takes over what Reload returns, and reports whether that is something new.
-func (k *APIKey) reload(ctx context.Context, f *flow) (changed bool, err error) {
-	next, err := k.Reload(ctx)
-	if next != nil { // its error, too, may quote it
-		f.secrets = slices.Concat(k.secrets(), next.secrets())
+// reload returns the key with what Reload has returned, if that is something new.
+func (k *APIKey) reload(ctx context.Context) (credential, []string, error) {
+	if k.Reload == nil {
+		return nil, nil, nil
 	}
+	got, err := k.Reload(ctx)
+	if got == nil {
+		return nil, nil, err
+	}
+	next := *k
+	next.AppName, next.AppKey, next.SharedSecret = got.AppName, got.AppKey, got.SharedSecret
+	secrets := next.secrets() // its error, too, may quote them
 	switch {
-	case err != nil || next == nil:
-		return false, err
+	case err != nil:
+		return nil, secrets, err
 	case next.AppName == "" || next.AppKey == "" || next.SharedSecret == "":
-		return false, errors.New("what it returned lacks AppName, AppKey or SharedSecret")
-	case next.AppName == k.AppName && slices.Equal(next.secrets(), k.secrets()):
-		return false, nil
+		return nil, secrets, errors.New("what it returned lacks AppName, AppKey or SharedSecret")
+	case next.AppName == k.AppName && slices.Equal(secrets, k.secrets()):
+		return nil, nil, nil
 	}
-	k.AppName, k.AppKey, k.SharedSecret = next.AppName, next.AppKey, next.SharedSecret
-	return true, nil
-}
-
-func (k *APIKey) secrets() []string { return []string{string(k.AppKey), string(k.SharedSecret)} }
-
-// clockError returns how far the server's clock is ahead of ours, where that can be why a log-in
-// was refused: over 30 s, by the answer's Date. Otherwise 0.
-func clockError(err error) time.Duration {
-	e, answered := errors.AsType[*Error](err)
-	if !answered || !errors.Is(e, ErrRejected) || e.date.IsZero() {
-		return 0
-	}
-	if off := time.Until(e.date); off.Abs() > maxClockError {
-		return off
-	}
-	return 0
+	return &next, secrets, nil
 }
 
 // requestToken returns the JWT that the API exchanges for tokens: an HS256 JWS over the key's
 // claims.
-func (k *APIKey) requestToken(now time.Time) (string, error) {
+func (k *APIKey) requestToken(iat time.Time) (string, error) {
 	// go-jose refuses a key under 32 bytes. HMAC fills a key up to its 64-byte block with zero
 	// bytes (RFC 2104 section 2), so zero bytes added here do not change the signature.
 	secret := make([]byte, max(32, len(k.SharedSecret)))
@@ -262,7 +279,7 @@ func (k *APIKey) requestToken(now time.Time) (string, error) {
 	id := make([]byte, 16)
 	rand.Read(id)
 	return jwt.Signed(signer).Claims(map[string]any{
-		"iat":       now.Unix(),
+		"iat":       iat.Unix(),
 		"jti":       hex.EncodeToString(id),
 		"appname":   k.AppName,
 		"appkey":    string(k.AppKey),

@@ -1,13 +1,13 @@
 package netoauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 
-	"github.com/netoauth/netoauth/internal/endpoint"
 	"golang.org/x/oauth2"
 )
 
@@ -57,48 +57,57 @@ func (p *Password) TokenSource(ctx context.Context) oauth2.TokenSource {
 // Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a
 // [Transport] over its own transport and a token source as of [Password.TokenSource].
 func (p *Password) Client(ctx context.Context) *http.Client {
-	return newClient(ctx, p.TokenSource(ctx))
+	return NewClient(ctx, p.TokenSource(ctx))
 }
 
-func (p *Password) flow() (*flow, error) {
+func (p *Password) flow(ctx context.Context) (*flow, error) {
 	user := *p
-	f, err := newFlow("password", p.Username, p.URL, p.Options,
-		"Username", p.Username, "Password", string(p.Password))
-	if err != nil {
-		return nil, err
-	}
-	f.secrets = []string{string(p.Password)}
-	f.login = func(ctx context.Context) (*oauth2.Token, error) { return user.logIn(ctx, f) }
-	if p.Reload != nil {
-		f.reload = func(ctx context.Context) (bool, error) { return user.reload(ctx, f) }
-	}
-	return f, nil
+	f := newFlow(ctx, "password", p.Username, p.URL, p.Options)
+	f.credential = &user
+	f.require("Username", p.Username)
+	f.require("Password", string(p.Password))
+	f.oneLine("Username", p.Username)
+	f.oneLine("Password", string(p.Password))
+	return f, f.unusable
 }
+
+func (p *Password) account() string { return p.Username }
+
+func (p *Password) secrets() []string { return []string{string(p.Password)} }
 
 // logIn exchanges the user's name and password.
-func (p *Password) logIn(ctx context.Context, f *flow) (*oauth2.Token, error) {
-	form := url.Values{"username": {p.Username}, "password": {string(p.Password)}}
-	return f.post(ctx, "/api/auth/bearer/token", endpoint.Form, form.Encode(),
-		"check the user name and the password; multi-factor log-in or an IP allow list of the "+
-			"account can be the cause, too")
+func (p *Password) logIn(ctx context.Context, x *exchange) (*oauth2.Token, error) {
+	return x.newToken(x.post(ctx, tokenRequest{
+		path: "/api/auth/bearer/token",
+		form: url.Values{"username": {p.Username}, "password": {string(p.Password)}},
+		hint: "check the user name and the password; multi-factor log-in or an IP allow list of the " +
+			"account can be the cause, too",
+	}))
 }
 
-// reload takes over what Reload returns, and reports whether that is something new.
-func (p *Password) reload(ctx context.Context, f *flow) (changed bool, err error) {
-	next, err := p.Reload(ctx)
-	if next != nil { // its error, too, may quote it
-		f.secrets = []string{string(p.Password), string(next.Password)}
+// reload returns the user with what Reload has returned, if that is something new.
+func (p *Password) reload(ctx context.Context) (credential, []string, error) {
+	if p.Reload == nil {
+		return nil, nil, nil
 	}
+	got, err := p.Reload(ctx)
+	if got == nil {
+		return nil, nil, err
+	}
+	next := *p
+	next.Username, next.Password = got.Username, got.Password
+	secrets := next.secrets() // its error, too, may quote them
 	switch {
-	case err != nil || next == nil:
-		return false, err
+	case err != nil:
+		return nil, secrets, err
 	case next.Username == "" || next.Password == "":
-		return false, errors.New("what it returned lacks Username or Password")
+		return nil, secrets, errors.New("what it returned lacks Username or Password")
 	case next.Username == p.Username && next.Password == p.Password:
-		return false, nil
+		return nil, nil, nil
 	}
-	p.Username, p.Password = next.Username, next.Password
-	account := p.Username
-	f.account.Store(&account)
-	return true, nil
+	bad := cmp.Or(oneLine("Username", next.Username), oneLine("Password", string(next.Password)))
+	if bad != nil {
+		return nil, secrets, fmt.Errorf("in what it returned, %w", bad)
+	}
+	return &next, secrets, nil
 }

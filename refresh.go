@@ -6,16 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/netoauth/netoauth/internal/endpoint"
+	"github.com/netoauth/netoauth/internal/origin"
 	"github.com/netoauth/netoauth/internal/redact"
+	"github.com/netoauth/netoauth/internal/renewal"
+	"github.com/netoauth/netoauth/internal/session"
 	"golang.org/x/oauth2"
+)
+
+const (
+	exchangeTimeout    = 30 * time.Second // for an exchange, all its tries included
+	maxTries           = 3                // of an exchange that somebody waits for, at a passing fault
+	minPause, maxPause = 400 * time.Millisecond, 800 * time.Millisecond
 )
 
 // Refresh signs in with a refresh token and no credentials to log in again: once that token is
@@ -60,386 +71,576 @@ func (r *Refresh) TokenSource(ctx context.Context) oauth2.TokenSource {
 // Client returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a
 // [Transport] over its own transport and a token source as of [Refresh.TokenSource].
 func (r *Refresh) Client(ctx context.Context) *http.Client {
-	return newClient(ctx, r.TokenSource(ctx))
+	return NewClient(ctx, r.TokenSource(ctx))
 }
 
-func (r *Refresh) flow() (*flow, error) {
-	token := string(r.RefreshToken)
-	if token == "" && r.InitialToken != nil {
-		token = r.InitialToken.RefreshToken
+func (r *Refresh) flow(ctx context.Context) (*flow, error) {
+	f := newFlow(ctx, "refresh token", "", r.URL, r.Options)
+	f.own = string(r.RefreshToken)
+	if f.own == "" && f.Store == nil && (f.InitialToken == nil || f.InitialToken.RefreshToken == "") {
+		f.require("RefreshToken", "")
 	}
-	required := []string{"RefreshToken", token}
-	if r.Store != nil {
-		required = nil
+	f.oneLine("RefreshToken", f.own)
+	return f, f.unusable
+}
+
+// credential is what a flow logs in with. It never changes: what Reload returns is another one.
+type credential interface {
+	account() string // as in Exchange
+
+	// secrets are what no text may quote, beside what a request sends.
+	secrets() []string
+
+	// logIn makes one log-in.
+	logIn(context.Context, *exchange) (*oauth2.Token, error)
+
+	// reload asks Reload, and returns nil where that has nothing new. secrets are those of what it
+	// has returned, also where it fails.
+	reload(context.Context) (next credential, secrets []string, err error)
+}
+
+// flow makes the exchanges of one credential, one at a time.
+type flow struct {
+	Options
+	ctx  context.Context // of the exchanges: the HTTP client and the values in it
+	name string          // as in Exchange
+	base *url.URL        // the API's origin and path prefix
+	own  string          // Refresh's own refresh token
+
+	unusable error // what is wrong with the credential; nil: nothing
+
+	// The exchange under way alone uses these two, and publishes what others may know in known.
+	credential credential // in use; nil: there are only refresh tokens
+	session    *session.Session
+
+	known atomic.Pointer[about]
+}
+
+// newFlow returns the flow of a credential, as far as all of them have it in common.
+func newFlow(ctx context.Context, name, account, rawURL string, o Options) *flow {
+	f := &flow{Options: o, ctx: ctx, name: name}
+	f.known.Store(&about{account: account})
+	f.base, f.unusable = origin.Parse(rawURL, DefaultURL)
+	if f.unusable != nil {
+		f.unusable = fmt.Errorf("netoauth: %s: %w", name, f.unusable)
 	}
-	f, err := newFlow("refresh token", "", r.URL, r.Options, required...)
+	f.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	if o.InitialToken != nil {
+		initial := *o.InitialToken // a copy: the caller may go on with its own
+		f.InitialToken = &initial
+		f.oneLine("InitialToken's RefreshToken", initial.RefreshToken)
+	}
+	return f
+}
+
+// require makes f unusable where a field of the credential is empty.
+func (f *flow) require(field, value string) {
+	if value == "" {
+		f.unusable = fmt.Errorf("netoauth: %s: %s is empty; set it", f.name, field)
+	}
+}
+
+// oneLine makes f unusable where a field of the credential has a line break.
+func (f *flow) oneLine(field, value string) {
+	if err := oneLine(field, value); err != nil {
+		f.unusable = fmt.Errorf("netoauth: %s: %w", f.name, err)
+	}
+}
+
+// oneLine returns an error where a field has a line break, which no user name, password or refresh
+// token has (RFC 6749 appendix A): a file that ends in one, say.
+func oneLine(field, value string) error {
+	if strings.ContainsAny(value, "\r\n") {
+		return fmt.Errorf("%s has a line break; remove it, as strings.TrimSpace does", field)
+	}
+	return nil
+}
+
+// newTokenSource returns the live token source of a flow, or one that says why there is none.
+func newTokenSource(
+	ctx context.Context, flow func(context.Context) (*flow, error),
+) oauth2.TokenSource {
+	f, err := flow(context.WithoutCancel(ctx))
 	if err != nil {
-		return nil, err
+		return &failed{f.name, f.known.Load().account, err}
 	}
-	f.refreshToken = string(r.RefreshToken)
-	return f, nil
-}
-
-// exchanger is the raw token source under x/oauth2's cache: each call of Token is one exchange,
-// unless another program that shares the Store has made it. It refreshes while that works, and else
-// logs in. Not safe for concurrent use: the live source lets one goroutine in at a time.
-//
-// A session is what a log-in starts and its refresh tokens carry on. A refresh token that has been
-// used with success must not be sent again: a server that rotates them ends the session then. So
-// much hangs on which one is used:
-//
-//	the Store has                           the refresh token to use is
-//	a token that it did not have before     that token's: another program has renewed the session
-//	the token in hand                       that token's
-//	the token that it had before, or none   the one in hand, which could not be stored
-//	none, at the first look                 InitialToken's, or Refresh's own
-//
-// Where that one is refused, a flow that can log in does so, and Refresh tries its own, once, if a
-// stored one was used in its place. After a transient fault nobody knows whether the API has used
-// the refresh token up: a flow that can log in does so in the next exchange, and Refresh has no
-// choice but to send it again.
-type exchanger struct {
-	*flow
-	ctx     context.Context
-	waiting atomic.Int32 // callers who wait for the exchange
-	single  bool         // one exchange, whatever the Store has
-
-	token        *cachedToken // the newest, issued or taken over
-	refreshToken string       // to use next; "": none
-	refreshEnd   time.Time    // of refreshToken; zero: unknown
-	spare        string       // Refresh's own, to try where the stored one is refused; "": none
-	seen         string       // the identity of the token that the Store had last
-	noticed      *cachedToken // that token, if it came after token; nil: none did
-
-	asked    time.Time // when an exchange last began to ask the API
-	failed   bool      // the exchange before this one did
-	fault    error     // the transient fault that it met with the refresh token; nil: none
-	reloaded bool      // this exchange has asked Reload
-	last     *Exchange // not yet told to OnExchange; nil: none
-}
-
-// newExchanger returns the raw source of f, whose exchanges ctx bounds.
-func newExchanger(ctx context.Context, f *flow) *exchanger {
-	return &exchanger{
-		flow:         f,
-		ctx:          ctx,
-		token:        new(cachedToken),
-		refreshToken: f.refreshToken,
-		spare:        f.refreshToken,
+	f.session = session.New(f.store(), f.own, f.InitialToken, f.credential != nil)
+	s := &tokenSource{
+		base:  f.base,
+		begin: func(fetch *renewal.Fetch) rawSource { return &exchange{flow: f, fetch: fetch} },
+		about: func() about { return *f.known.Load() },
+		debug: f.debug,
+		name:  f.name,
 	}
+	s.renewal = renewal.New(s.fetch, fault, f.Store != nil)
+	return s
 }
 
 // once performs a single exchange: the log-in, or the refresh where there is none.
-func once(ctx context.Context, credential func() (*flow, error)) (*oauth2.Token, error) {
-	f, err := credential()
+func once(
+	ctx context.Context, flow func(context.Context) (*flow, error),
+) (*oauth2.Token, error) {
+	f, err := flow(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if f.login != nil {
-		f.Store, f.InitialToken = nil, new(oauth2.Token)
+	if f.credential != nil {
+		f.Store, f.InitialToken = nil, nil
 	}
-	x := newExchanger(ctx, f)
-	x.single = true
-	_, err = x.Token()
-	x.report(0)
+	f.session = session.New(f.store(), f.own, f.InitialToken, f.credential != nil)
+	if f.Store == nil {
+		f.session.Load(ctx) // InitialToken, without I/O
+	}
+	t, err := (&exchange{flow: f}).exchange()
 	if err != nil {
 		return nil, err
 	}
-	return &x.token.token, nil
+	return &t.Token, nil
 }
 
-// Token performs one exchange, and tells OnToken. The token is for the cache: it expires at its
-// renewal point.
-func (x *exchanger) Token() (*oauth2.Token, error) {
+// store returns the Store as package session takes it.
+func (f *flow) store() session.Store {
+	if f.Store == nil {
+		return nil
+	}
+	return f.Store
+}
+
+func (f *flow) attrs(more ...any) []any {
+	return append([]any{"flow", f.name, "account", f.known.Load().account}, more...)
+}
+
+func (f *flow) warn(message string, err error) {
+	f.Logger.WarnContext(f.ctx, "netoauth: "+message, f.attrs("err", err)...)
+}
+
+func (f *flow) debug(message string, attrs ...any) {
+	if f.Logger.Enabled(f.ctx, slog.LevelDebug) {
+		f.Logger.DebugContext(f.ctx, "netoauth: "+message, f.attrs(attrs...)...)
+	}
+}
+
+// fault says what a failed exchange means for the next one.
+func fault(err error) renewal.Fault {
+	e, answered := errors.AsType[*Error](err)
+	if !answered {
+		return renewal.Fault{Passing: true}
+	}
+	return renewal.Fault{Passing: !e.refused, RetryAfter: e.RetryAfter}
+}
+
+func passing(err error) bool { return fault(err).Passing }
+
+// exchange is one exchange: a look at the Store first, the tries, and what came of them. It refreshes
+// while that works, and else logs in.
+type exchange struct {
+	*flow
+	fetch *renewal.Fetch // for which it is made; nil: for Token
+
+	storeErr  error         // why Load or Update failed; nil: neither did
+	stuck     bool          // the Store did not answer Load
+	endpoint  string        // of the last token request; "": none was sent
+	silent    bool          // a token request got no answer in time
+	refreshed bool          // the last token request sent a refresh token
+	reloaded  bool          // Reload has been asked
+	foreign   []string      // secrets of credentials that are not in use: from Reload, or before it
+	over      *oauth2.Token // the last token that was over as it came; nil: none was
+}
+
+// look returns what the Store has, or InitialToken in its place, where that is news and fresh. It
+// offers what is stale. Where a token that was taken over after a 401 was refused, too, the API is
+// to be asked: a Store whose Load lags behind would show one refused token after the other.
+func (x *exchange) look() *renewal.Token {
+	if len(x.fetch.Refused) > 1 {
+		return nil
+	}
+	x.fetch.Queue()
+	defer x.fetch.Ask()
+	news, err := x.session.Load(x.ctx)
+	if err != nil {
+		_, x.stuck = errors.AsType[session.Stuck](err)
+		x.storeErr = x.safe(err)
+		x.debug("the Store could not be read", "err", x.storeErr)
+	}
+	return x.takeOver(news)
+}
+
+// takeOver returns a stored token in the place of an exchange, where it is fresh and has not been
+// refused. After three refused ones no other is tried.
+func (x *exchange) takeOver(news *oauth2.Token) *renewal.Token {
+	if news == nil || x.fetch == nil {
+		return nil
+	}
+	t := storedToken(news)
+	same := func(r *renewal.Token) bool { return r.Token.AccessToken == news.AccessToken }
+	if len(x.fetch.Refused) > 2 || slices.ContainsFunc(x.fetch.Refused, same) {
+		return nil
+	}
+	if !t.Fresh(time.Now()) {
+		x.fetch.Offer(t)
+		return nil
+	}
+	x.session.Taken(news)
+	x.debug("stored token taken over", "expiry", t.Token.Expiry)
+	return t
+}
+
+// storedToken returns a token that was not issued to this program now.
+func storedToken(t *oauth2.Token) *renewal.Token {
+	end, lifetime, stale := endpoint.Stored(t, time.Now())
+	c := *t
+	c.Expiry = end
+	token := renewal.NewToken(&c, lifetime)
+	if stale {
+		token = renewal.Stale(&c, lifetime)
+	}
+	token.Stored = true
+	return token
+}
+
+// end makes known what the exchange, or the look alone, has come to.
+func (x *exchange) end() {
+	a := about{sessionExpiry: x.session.End(), storeErr: x.storeErr}
+	if x.credential != nil {
+		a.account = x.credential.account()
+	}
+	x.known.Store(&a)
+}
+
+// exchange makes the exchange, or takes over the token that another program has stored meanwhile,
+// and tells the callbacks of what the API issued.
+func (x *exchange) exchange() (*renewal.Token, error) {
 	start := time.Now()
-	x.endpoint = ""
-	exchanged, err := x.transact()
-	x.failed = err != nil
-	if !exchanged {
-		return x.token.untilRenewal(), nil
+	t, err := x.transact()
+	if x.silent {
+		endpoint.Client(x.ctx).CloseIdleConnections() // the next one is not to meet the same dead connection
 	}
-	x.last = &Exchange{Flow: x.name, Account: *x.account.Load(), Err: err}
+	if t != nil && t.Stored {
+		return t, nil
+	}
+	e := Exchange{
+		Flow: x.name, Account: x.known.Load().account, Err: err, StoreErr: x.storeErr,
+	}
+	if x.credential != nil {
+		e.Account = x.credential.account()
+	}
+	issued := x.over
 	if err == nil {
-		x.last.Expiry = x.token.token.Expiry
-		if x.OnToken != nil {
-			issued := x.token.token
-			x.OnToken(&issued)
-		}
+		e.Expiry, e.Refreshed, issued = t.Token.Expiry, x.refreshed, &t.Token
 	}
-	x.last.Took = time.Since(start)
-	if err != nil {
-		return nil, err
+	if issued != nil && x.OnToken != nil {
+		c := *issued
+		x.OnToken(&c)
 	}
-	return x.token.untilRenewal(), nil
+	e.Took = time.Since(start)
+	if err != nil && x.fetch != nil {
+		e.RetryIn = x.fetch.Settle(err)
+	}
+	x.report(e)
+	return t, err
 }
 
-// report tells OnExchange and the Logger of the exchange that Token has made, if any. The next may
-// be after retryIn.
-func (x *exchanger) report(retryIn time.Duration) {
-	e := x.last
-	if e == nil {
-		return
-	}
-	x.last = nil
-	e.RetryIn = retryIn
+// report tells OnExchange and the Logger.
+func (x *exchange) report(e Exchange) {
 	if x.OnExchange != nil {
-		x.OnExchange(*e)
+		x.OnExchange(e)
 	}
-	attrs := x.attrs("endpoint", x.endpoint, "took", e.Took.String())
+	attrs := []any{
+		"flow", e.Flow, "account", e.Account, "endpoint", x.endpoint, "took", e.Took.String(),
+	}
 	if e.Err != nil {
-		attrs = append(attrs, "err", e.Err, "retry_in", retryIn.String())
+		attrs = append(attrs, "err", e.Err, "retry_in", e.RetryIn.String())
 		x.Logger.WarnContext(x.ctx, "netoauth: no token issued", attrs...)
 		return
 	}
 	x.Logger.DebugContext(x.ctx, "netoauth: token issued", append(attrs, "expiry", e.Expiry)...)
 }
 
-func (x *exchanger) warn(message string, err error) {
-	x.Logger.WarnContext(x.ctx, "netoauth: "+message, x.attrs("err", err)...)
-}
-
-func (x *exchanger) debug(message string, attrs ...any) {
-	x.Logger.DebugContext(x.ctx, "netoauth: "+message, x.attrs(attrs...)...)
-}
-
 // safe returns an error of the program's own Store or Reload with a text that quotes no credential.
-func (x *exchanger) safe(err error) error {
-	t := x.token.token
-	access, refresh, _ := strings.Cut(x.seen, " ")
-	all := append([]string{t.AccessToken, t.RefreshToken, access, refresh, x.refreshToken, x.spare},
-		x.secrets...)
-	return redact.Error(redact.New(all...).Cause(err), err)
+func (x *exchange) safe(err error, more ...string) error {
+	return redact.NewError(x.secrets(more...).Cause(err), err)
 }
 
-// load returns the token that the Store has, where it is news, or InitialToken in its place; else
-// nil.
-func (x *exchanger) load() *cachedToken {
+// secrets are all that x knows, and more.
+func (x *exchange) secrets(more ...string) redact.Secrets {
+	more = append(slices.Clip(more), x.session.Secrets()...)
+	if x.credential != nil {
+		more = append(more, x.credential.secrets()...)
+	}
+	return redact.New(more...)
+}
+
+// transact gets the next token and, where there is a Store, puts it there, in one Update.
+func (x *exchange) transact() (t *renewal.Token, err error) {
 	if x.Store == nil {
-		return x.notice(nil)
+		return x.ask(true)
 	}
-	ctx, cancel := context.WithTimeout(x.ctx, storeTimeout)
-	defer cancel()
-	stored, err := x.Store.Load(ctx)
-	if err != nil {
-		x.debug("the Store could not be read", "err", x.safe(err))
-		stored = nil
+	if x.stuck {
+		return x.withoutStore()
 	}
-	return x.notice(stored)
-}
-
-// notice looks at what the Store has, and returns it where another program has put it there since
-// the last look. Then its refresh token is the one to use; else that is the one in hand, which the
-// Store may lack because it could not be written. Where the Store has none, a source starts from
-// InitialToken.
-func (x *exchanger) notice(stored *oauth2.Token) *cachedToken {
-	if stored == nil && x.seen == "" {
-		stored = x.InitialToken
+	if x.fetch != nil {
+		x.fetch.Queue()
 	}
-	if stored == nil {
-		return nil
-	}
-	before := x.seen
-	x.seen = identity(stored)
-	if x.seen == before {
-		return nil
-	}
-	if x.seen == identity(&x.token.token) {
-		x.adopt(&x.token.token) // in the place of an older one, which a Load that lags behind gave
-		return nil
-	}
-	x.adopt(stored)
-	x.noticed = newCachedToken(stored)
-	x.noticed.stored = true
-	return x.noticed
-}
-
-func identity(t *oauth2.Token) string { return t.AccessToken + " " + t.RefreshToken }
-
-// adopt makes the refresh token of t, if any, the one to use.
-func (x *exchanger) adopt(t *oauth2.Token) {
-	if t.RefreshToken != "" {
-		x.refreshToken, x.refreshEnd, x.fault = t.RefreshToken, endpoint.RefreshEnd(t), nil
-	}
-}
-
-// takeOver takes a stored token, or InitialToken, into the hand in the place of an exchange, if it
-// is fresh.
-func (x *exchanger) takeOver(stored *cachedToken) bool {
-	if stored == nil || x.single || !stored.fresh(time.Now()) {
-		return false
-	}
-	x.token, x.noticed, x.failed = stored, nil, false
-	x.debug("stored token taken over", "expiry", stored.token.Expiry)
-	return true
-}
-
-// transact gets the next token into x.token and, where there is a Store, into that, in one Update.
-// It reports whether there was an exchange: there is none where another program has renewed the
-// token in the meantime.
-//
-// The Store's own work before and after the exchange has a time of its own, so that no refresh token
-// is sent with too little time left to read the answer.
-func (x *exchanger) transact() (exchanged bool, err error) {
-	if x.Store == nil {
-		x.notice(nil) // for Token, which loads nothing
-		return true, x.exchange(true)
-	}
-	ctx, cancel := context.WithCancelCause(x.ctx)
-	defer cancel(nil)
-	timer := time.AfterFunc(storeTimeout, func() { cancel(errStoreTimeout) })
-	defer timer.Stop()
-	called := false
-	failure := x.Store.Update(ctx, func(stored *oauth2.Token) (*oauth2.Token, error) {
-		if called || !timer.Stop() {
-			return nil, errors.New("netoauth: Update of the Store called f too late, or twice")
-		}
-		called = true
-		defer timer.Reset(storeTimeout)
-		if x.takeOver(x.notice(stored)) {
+	err = errEnded // as where f ends the goroutine
+	called, failure := x.session.Update(x.ctx, func(news *oauth2.Token) (*oauth2.Token, error) {
+		if t = x.takeOver(news); t != nil {
+			err = nil
 			return nil, nil
 		}
-		exchanged = true
-		if err = x.exchange(true); err != nil {
-			return nil, err
+		if x.fetch != nil {
+			x.fetch.Ask()
 		}
-		issued := x.token.token
-		return &issued, nil
+		t, err = x.ask(true)
+		return x.toStore(t, err)
 	})
-	if failure != nil && context.Cause(ctx) == errStoreTimeout {
-		failure = fmt.Errorf("%w: %w", errStoreTimeout, failure)
+	if failure != nil && (!called || err == nil || x.over != nil) { // else it is that of f
+		x.storeErr = x.safe(failure)
 	}
-	if !called {
-		return true, x.withoutStore(failure)
-	}
-	if exchanged && err == nil && failure != nil {
-		x.warn("the new token could not be stored", x.safe(failure))
-	}
-	return exchanged, err
-}
-
-var errStoreTimeout = fmt.Errorf("the Store took over %v: %w", storeTimeout, context.DeadlineExceeded)
-
-// withoutStore is the exchange where the Store's Update has failed before it called its function.
-func (x *exchanger) withoutStore(failure error) error {
-	failure = cmp.Or(failure, errors.New("its Update did not call f"))
-	if x.login != nil {
-		x.warn("the Store cannot be used, logging in", x.safe(failure))
-		return x.exchange(false)
-	}
-	return redact.Error("netoauth: refresh token: the Store cannot be used, so the refresh token was "+
-		"left unused: "+x.safe(failure).Error(), failure)
-}
-
-// exchange gets a token from the API into x.token, with more tries at a transient fault while
-// somebody waits for it, unless the exchange before this one failed. No further try begins in the
-// second half of its time: an answer that came too late would lose the next refresh token. With
-// refresh it may use the refresh token.
-func (x *exchanger) exchange(refresh bool) error {
-	ctx, cancel := context.WithTimeout(x.ctx, exchangeTimeout)
-	defer cancel()
-	if refresh && x.fault != nil && x.login != nil {
-		x.warn("refreshing met a fault the last time, logging in", x.fault)
-		refresh = false
-	}
-	x.fault, x.reloaded = nil, false
-	if x.login == nil && x.refreshToken == "" {
-		return errors.New("netoauth: refresh token: there is none in RefreshToken or the Store; " +
-			"set it")
-	}
-	x.asked = time.Now()
-	late := x.asked.Add(exchangeTimeout / 2)
-	wanted := func() bool { return time.Now().Before(late) && x.waiting.Load() > 0 }
-	for try := 1; ; try++ {
-		t, err := x.try(ctx, refresh)
-		if err == nil {
-			x.issued(t)
-			return nil
-		}
-		if try == maxTries || x.failed || !transient(err) || retryAfter(err) > 0 || !wanted() {
-			return err
-		}
-		time.Sleep(minPause + rand.N(maxPause-minPause))
-		if !wanted() {
-			return err
-		}
-	}
-}
-
-// issued takes a new token into the hand.
-func (x *exchanger) issued(t *oauth2.Token) {
-	if end := endpoint.RefreshEnd(t); t.RefreshToken != x.refreshToken || !end.IsZero() {
-		x.refreshToken, x.refreshEnd = t.RefreshToken, end
-	}
-	x.token, x.noticed = newCachedToken(t), nil
-}
-
-// try refreshes while that works, and else logs in.
-func (x *exchanger) try(ctx context.Context, refresh bool) (*oauth2.Token, error) {
-	ended := !x.refreshEnd.IsZero() && time.Now().After(x.refreshEnd)
-	if refresh && x.refreshToken != "" && (x.login == nil || !ended) {
-		t, err := x.refresh(ctx, x.refreshToken)
-		if err == nil || transient(err) {
-			x.fault = err
-			return t, err
-		}
-		if x.login == nil {
-			return x.refreshSpare(ctx, err)
-		}
-		x.warn("refresh token refused, logging in", err)
-		x.refreshToken = ""
-	}
-	return x.logIn(ctx)
-}
-
-// refresh exchanges token, a refresh token. An answer without another keeps it in use (RFC 6749
-// section 6).
-func (x *exchanger) refresh(ctx context.Context, token string) (*oauth2.Token, error) {
-	hint := "logging in follows"
-	if x.login == nil {
-		hint = "log in again for a new refresh token"
-	}
-	body := url.Values{"refresh_token": {token}}.Encode()
-	t, err := x.post(ctx, "/api/auth/bearer/refresh", endpoint.Form, body, hint, token)
-	if token == x.spare && (err == nil || !transient(err)) {
-		x.spare = "" // used up or refused
-	}
-	if err == nil && t.RefreshToken == "" {
-		t.RefreshToken = token
+	switch {
+	case !called:
+		return x.withoutStore()
+	case failure != nil && (err == nil && !t.Stored || x.over != nil):
+		x.warn("the new token could not be stored", x.storeErr)
 	}
 	return t, err
 }
 
-// refreshSpare tries Refresh's own refresh token, once, where a stored one was refused with err. If
-// that brings nothing, the stored one stays the one to use: it is the newer, and was perhaps
-// refused for another's fault. A status that is not about the token, such as 403 of an IP allow
-// list, is no reason to try: the stored session may begin with this very token, used up since, and
-// a server that sees it again ends that session (RFC 9700 section 4.14.2).
-func (x *exchanger) refreshSpare(ctx context.Context, err error) (*oauth2.Token, error) {
-	e, _ := errors.AsType[*Error](err)
-	ofToken := e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUnauthorized
-	if x.spare == "" || !ofToken {
+var errEnded = errors.New("netoauth: the exchange was ended, by a callback or by the HTTP client; does " +
+	"one of them call runtime.Goexit, as FailNow of a test does?")
+
+// toStore returns what is to be stored after an exchange. A token that was over as it came is,
+// although the exchange has failed, for its refresh token.
+func (x *exchange) toStore(t *renewal.Token, err error) (*oauth2.Token, error) {
+	switch {
+	case err == nil:
+		issued := t.Token
+		return &issued, nil
+	case x.over != nil:
+		return x.over, nil
+	default:
 		return nil, err
 	}
+}
+
+// withoutStore is the exchange where the Store has failed before it could take place in Update.
+func (x *exchange) withoutStore() (*renewal.Token, error) {
+	if x.fetch != nil {
+		x.fetch.Ask()
+	}
+	if x.credential != nil {
+		x.warn("the Store cannot be used, logging in", x.storeErr)
+		return x.ask(false)
+	}
+	return nil, redact.NewError("netoauth: refresh token: the Store cannot be used, so the refresh "+
+		"token was left unused: "+x.storeErr.Error(), x.storeErr)
+}
+
+// ask asks the API for a token, with more tries at a passing fault while somebody waits for it. No
+// further try begins in the second half of its time: an answer that came too late would lose the
+// next refresh token. With refresh it may use the refresh token.
+func (x *exchange) ask(refresh bool) (*renewal.Token, error) {
+	ctx, cancel := endpoint.WithTimeout(x.ctx, exchangeTimeout)
+	defer cancel()
+	late := time.Now().Add(exchangeTimeout / 2)
+	again := func() bool { return x.fetch != nil && x.fetch.Wanted() && time.Now().Before(late) }
+	for try := 1; ; try++ {
+		t, err := x.try(ctx, refresh)
+		if err == nil {
+			x.session.Issued(t)
+			x.over = nil
+			return renewal.NewToken(t, endpoint.Lifetime(t)), nil
+		}
+		f := fault(err)
+		if try == maxTries || !f.Passing || f.RetryAfter > 0 || !again() {
+			return nil, err
+		}
+		time.Sleep(minPause + rand.N(maxPause-minPause))
+		if !again() {
+			return nil, err
+		}
+	}
+}
+
+// try refreshes while that works, and else logs in. A program that stood still does not know
+// whether another has used the refresh token meanwhile, and sends none any more.
+func (x *exchange) try(ctx context.Context, refresh bool) (*oauth2.Token, error) {
+	refresh = refresh && !endpoint.StoodStill(ctx)
+	if x.credential == nil {
+		return x.refreshOnly(ctx, refresh)
+	}
+	token := x.session.Next()
+	if err := oneLine("the stored refresh token", token); err != nil {
+		x.session.Refused(token)
+		x.warn("refresh token cannot be sent, logging in", err)
+		token = ""
+	}
+	if refresh && token != "" {
+		t, err := x.refresh(ctx, token)
+		if err == nil || passing(err) {
+			return t, err
+		}
+		x.warn("refresh token refused, logging in", err)
+	} else if refresh && x.session.Left() != "" {
+		x.warn("refreshing met a fault, logging in", errAside)
+	}
+	return x.logIn(ctx, refresh)
+}
+
+var (
+	errAside = errors.New("the refresh token was left aside, after a fault of the refresh before")
+	errStood = errors.New("netoauth: refresh token: the program stood still during the exchange, so the " +
+		"refresh token was not sent again")
+	errNone = errors.New("netoauth: refresh token: there is none in RefreshToken or the Store; set it")
+)
+
+// refreshOnly is a try of Refresh. Its own refresh token is tried, once, where a stored one was
+// refused. A status that is not about the token, such as 403 of an IP allow list, is no reason to
+// try: the stored session may begin with this very token, used up since, and a server that sees it
+// again ends that session (RFC 9700 section 4.14.2).
+func (x *exchange) refreshOnly(ctx context.Context, allowed bool) (*oauth2.Token, error) {
+	token := x.session.Next()
+	switch {
+	case !allowed:
+		return nil, errStood
+	case token == "":
+		return nil, errNone
+	case oneLine("", token) != nil:
+		return nil, fmt.Errorf("netoauth: %s: %w", x.name, oneLine("the stored refresh token", token))
+	}
+	t, err := x.refresh(ctx, token)
+	e, _ := errors.AsType[*Error](err)
+	ofToken := e != nil &&
+		(e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUnauthorized)
+	spare := x.session.Spare(token)
+	if !ofToken || spare == "" {
+		return t, err
+	}
 	x.warn("stored refresh token refused, trying RefreshToken", err)
-	return x.refresh(ctx, x.spare)
+	return x.refresh(ctx, spare)
+}
+
+// refresh exchanges token, a refresh token. An answer without another keeps it in use (RFC 6749
+// section 6).
+func (x *exchange) refresh(ctx context.Context, token string) (*oauth2.Token, error) {
+	hint := "logging in follows"
+	if x.credential == nil {
+		hint = "log in again for a new refresh token"
+	}
+	x.refreshed = true
+	r, err := x.post(ctx, tokenRequest{
+		path: "/api/auth/bearer/refresh",
+		form: url.Values{"refresh_token": {token}},
+		hint: hint,
+		sent: []string{token},
+	})
+	switch {
+	case r.Token != nil:
+		r.Token.RefreshToken = cmp.Or(r.Token.RefreshToken, token)
+		x.session.Used(token)
+	case passing(err):
+		x.session.Faulted(token, r.Unused)
+	default:
+		x.session.Refused(token)
+	}
+	return x.newToken(r, err)
 }
 
 // logIn logs in, and where that is refused asks Reload, once an exchange, and logs in with what is
-// new.
-func (x *exchanger) logIn(ctx context.Context) (*oauth2.Token, error) {
-	t, err := x.login(ctx)
-	if !errors.Is(err, ErrRejected) || x.reload == nil || x.reloaded {
-		return t, err
+// new. Where that brings nothing, a refresh token is left that was not sent because of a fault.
+func (x *exchange) logIn(ctx context.Context, refresh bool) (*oauth2.Token, error) {
+	x.refreshed = false
+	t, err := x.credential.logIn(ctx, x)
+	if errors.Is(err, ErrRejected) && !x.reloaded {
+		x.reloaded = true
+		t, err = x.reload(ctx, err)
 	}
-	x.reloaded = true
-	changed, failure := x.reload(ctx)
+	if err == nil {
+		return t, nil
+	}
+	left := x.session.Left()
+	x.session.LogInFailed()
+	if !errors.Is(err, ErrRejected) || !refresh || left == "" || endpoint.StoodStill(ctx) {
+		return nil, err
+	}
+	x.warn("log-in refused, trying the refresh token that was left aside", err)
+	if t, failure := x.refresh(ctx, left); failure == nil {
+		return t, nil
+	}
+	return nil, err
+}
+
+// reload asks Reload after a refusal, and logs in with what is new.
+func (x *exchange) reload(ctx context.Context, refusal error) (*oauth2.Token, error) {
+	next, secrets, failure := x.credential.reload(ctx)
+	x.foreign = append(x.foreign, secrets...)
 	if failure != nil {
-		text := fmt.Sprintf("%v; and Reload failed: %v", err, x.safe(failure))
-		return nil, redact.Error(text, errors.Join(err, failure))
+		text := fmt.Sprintf("%v; and Reload failed: %v", refusal, x.safe(failure))
+		return nil, redact.NewError(text, errors.Join(refusal, failure))
 	}
-	if !changed {
-		return t, err
+	if next == nil {
+		return nil, refusal
 	}
-	x.warn("log-in refused, trying again with what Reload has returned", err)
-	return x.login(ctx)
+	x.foreign = append(x.foreign, x.credential.secrets()...)
+	x.flow.credential = next
+	x.warn("log-in refused, trying again with what Reload has returned", refusal)
+	return next.logIn(ctx, x)
+}
+
+// tokenRequest is a request to one of the three token endpoints.
+type tokenRequest struct {
+	path string
+	form url.Values // the body, unless that is JSON
+	json string
+	hint string   // what to do where the API refuses it
+	sent []string // the credentials in the body
+}
+
+// post sends r. Without a usable token it returns why there is none, beside what was answered,
+// which is never nil.
+func (x *exchange) post(ctx context.Context, r tokenRequest) (*endpoint.Response, error) {
+	x.endpoint = x.base.String() + r.path
+	request := endpoint.Request{
+		URL:         x.endpoint,
+		ContentType: endpoint.JSON,
+		Body:        r.json,
+		Refresh:     x.refreshed,
+		Secrets:     x.secrets(append(r.sent, x.foreign...)...),
+	}
+	if r.form != nil {
+		request.ContentType, request.Body = endpoint.Form, r.form.Encode()
+	}
+	what := x.name
+	if x.credential != nil {
+		what += fmt.Sprintf(" of %.100q", x.credential.account())
+	}
+	what += ": POST " + x.endpoint + ": "
+	answer, err := endpoint.Post(ctx, request)
+	if err != nil {
+		x.silent = x.silent || errors.Is(err, context.DeadlineExceeded)
+		text := fmt.Sprintf("netoauth: %s%v; no answer, check the network and the URL", what, err)
+		return &endpoint.Response{Unused: endpoint.Unsent(err)}, redact.NewError(text, err)
+	}
+	if answer.Token != nil && !answer.Over {
+		return answer, nil
+	}
+	return answer, &Error{
+		StatusCode: answer.StatusCode, Name: answer.Name, Message: answer.Message,
+		RetryAfter: answer.RetryAfter,
+		what:       what, problem: answer.Problem, hint: cmp.Or(answer.Hint, r.hint), date: answer.Date,
+		rejected: answer.Rejected, refused: answer.Rejected || answer.Over && x.refreshed,
+		causes: answer.Causes,
+	}
+}
+
+// newToken returns the token in an answer. One that is over as it comes is none, but the refresh
+// token with it is the one to use from then on.
+func (x *exchange) newToken(r *endpoint.Response, err error) (*oauth2.Token, error) {
+	if err == nil {
+		return r.Token, nil
+	}
+	if r.Token != nil && r.Token.RefreshToken != "" {
+		x.session.Over(r.Token)
+		x.over = r.Token
+	}
+	return nil, err
 }

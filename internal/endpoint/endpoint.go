@@ -9,7 +9,6 @@ package endpoint
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,12 +35,14 @@ type Request struct {
 	URL         string
 	ContentType string
 	Body        string
+	Refresh     bool           // Body has a refresh token, which a 400 refuses whatever its body
 	Secrets     redact.Secrets // the credentials in Body, and those behind it
 }
 
 // Response is what a token endpoint answered.
 type Response struct {
 	Token *oauth2.Token // nil: none, and what follows says why
+	Over  bool          // Token is over as it comes: good for its refresh token alone
 
 	StatusCode int
 
@@ -50,8 +51,11 @@ type Response struct {
 	Name, Message string
 
 	Problem    string        // what is wrong with the response itself; "": nothing
+	Hint       string        // what to do next, as far as the response tells; "": it does not
 	RetryAfter time.Duration // of the header (RFC 9110 section 10.2.3); 0: none
 	Date       time.Time     // the server's clock (RFC 9110 section 6.6.1); zero: unknown
+	Rejected   bool          // the API itself refused the credentials, for good
+	Unused     bool          // the server has certainly not exchanged what was sent
 	Causes     []error       // an oauth2.RetrieveError, and why the body could not be read
 }
 
@@ -69,17 +73,27 @@ func Client(ctx context.Context) *http.Client {
 }
 
 // Post sends r with the HTTP client in ctx and returns what the endpoint answered. It follows no
-// redirect, which would carry the credentials along. An error means that no answer came; its text
-// quotes no credential and does not name the URL, and [errors.As] finds its cause.
+// redirect, which would carry the credentials along. The client's own timeout counts the time that
+// the program runs, see [WithTimeout].
+//
+// An error means that no answer came; its text quotes no credential and does not name the URL,
+// [errors.As] finds its cause, and [Unsent] whether anything was sent.
 func Post(ctx context.Context, r Request) (*Response, error) {
-	ctx = context.WithValue(ctx, contextKey{}, true)
+	client := *Client(ctx)
+	if client.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = WithTimeout(ctx, client.Timeout)
+		defer cancel()
+		client.Timeout = 0
+	}
+	var c connection
+	ctx = c.watch(context.WithValue(ctx, contextKey{}, true))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, strings.NewReader(r.Body))
 	if err != nil {
 		return nil, r.failure(err)
 	}
 	req.Header.Set("Accept", JSON)
 	req.Header.Set("Content-Type", r.ContentType)
-	client := *Client(ctx)
 	client.Transport = locationFilter{cmp.Or(client.Transport, http.DefaultTransport)}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
@@ -88,7 +102,10 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 	start := time.Now().Round(0) // the wall clock alone: a token ages while the machine sleeps
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, r.failure(err)
+		if over := ctx.Err(); over != nil && !errors.Is(err, over) {
+			err = fmt.Errorf("%w: %w", over, err)
+		}
+		return nil, c.mark(r.failure(err))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	resp.Body.Close()
@@ -101,74 +118,7 @@ func (r Request) failure(err error) error {
 	if wrapper, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapper.Err
 	}
-	return redact.Error(r.Secrets.Cause(err), err)
-}
-
-// read makes a Response of what came back for req, which was sent at start: body, and then bodyErr.
-func (r Request) read(
-	req *http.Request, resp *http.Response, body []byte, bodyErr error, start time.Time,
-) *Response {
-	res := &Response{StatusCode: resp.StatusCode}
-	fields := Object(body)
-	switch {
-	case bodyErr != nil:
-		res.Problem = "the answer was cut off: " + r.Secrets.Cause(bodyErr)
-		res.Causes = append(res.Causes, redact.Error(res.Problem, bodyErr))
-	case len(body) == maxBody:
-		res.Problem = "the answer is 1 MiB or more"
-	case fields == nil:
-		res.Problem = "the answer is not a JSON object"
-	case res.StatusCode/100 == 2:
-		res.Token, res.Problem = newToken(fields, start)
-	}
-	if res.Token != nil {
-		return res
-	}
-	res.Date, _ = http.ParseTime(resp.Header.Get("Date"))
-	res.RetryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), res.Date)
-	text := func(name string) string { s, _ := fields[name].(string); return r.Secrets.Line(s) }
-	code, description := text("error"), text("error_description")
-	res.Name, res.Message = cmp.Or(text("name"), code), cmp.Or(text("message"), description)
-	res.Causes = append(res.Causes, &oauth2.RetrieveError{
-		Response:         r.quotable(req, resp),
-		Body:             res.errorObject(),
-		ErrorCode:        code,
-		ErrorDescription: description,
-	})
-	return res
-}
-
-// errorObject returns the API's error object without what quotes a credential, nil where nothing is
-// left of it.
-func (res *Response) errorObject() []byte {
-	if res.Name+res.Message == "" {
-		return nil
-	}
-	b, _ := json.Marshal(struct { // which cannot fail
-		Status  int    `json:"status"`
-		Name    string `json:"name"`
-		Message string `json:"message"`
-	}{res.StatusCode, res.Name, res.Message})
-	return b
-}
-
-// quotable returns resp without its body, and without the header values that quote a credential.
-func (r Request) quotable(req *http.Request, resp *http.Response) *http.Response {
-	out := &http.Response{
-		Status:     fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode)),
-		StatusCode: resp.StatusCode,
-		Header:     make(http.Header),
-		Body:       http.NoBody,
-		Request:    &http.Request{Method: req.Method, URL: req.URL},
-	}
-	for name, values := range resp.Header {
-		for _, v := range values {
-			if !r.Secrets.In(name) && !r.Secrets.In(v) {
-				out.Header.Add(name, v)
-			}
-		}
-	}
-	return out
+	return redact.NewError(r.Secrets.Cause(err), err)
 }
 
 // locationFilter drops a Location that is not a URL: http.Client would fail on it before it asks

@@ -1,0 +1,170 @@
+package renewal
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// Fetch is one call of a Source's function. Its exported fields and its methods are for that
+// function, in its goroutine.
+type Fetch struct {
+	// Current is the token that was current when the fetch began, with an empty AccessToken where
+	// there was none.
+	Current *Token
+
+	// Refused are the tokens that the API has answered with 401, where that is why this fetch was
+	// started: the last is Current, and those before it, if any, were each replaced by a stored
+	// token, in this order. nil: no 401 has forced it.
+	Refused []*Token
+
+	// LookOnly is set where the API must not be asked: the wait after a failed fetch is not over.
+	LookOnly bool
+
+	source  *Source
+	began   time.Time
+	retries bool         // the fetch before this one did not fail
+	waiting atomic.Int32 // callers who wait for it
+
+	release chan struct{} // closed when held callers are to get the current token
+	done    chan struct{} // closed when token, err and retryAt are set
+
+	// Written by Source.run before done is closed, read by others after it.
+	token   *Token // nil: there is none
+	err     error
+	retryAt time.Time // no other fetch before this
+
+	// Guarded by Source.mu.
+	queued  bool        // waits for its turn, not for the API
+	holds   bool        // callers wait although they could have the current token
+	hold    *time.Timer // ends that; nil: they never had to
+	askedAt time.Time   // when it last began to ask the API
+	offered *Token      // to become current where no other comes; nil: none
+}
+
+// newFetch returns a fetch that is not yet started; s.mu must be held.
+func (s *Source) newFetch(refused []*Token) *Fetch {
+	now := time.Now()
+	return &Fetch{
+		Current: s.current.Load(), Refused: refused,
+		source: s, began: now, askedAt: now, retries: s.last.err == nil,
+		release: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// start runs f, unless it runs already. s.mu must be held.
+func (s *Source) start(f *Fetch) {
+	if s.underWay != f {
+		s.underWay = f
+		go s.run(f)
+	}
+}
+
+var errEnded = errors.New("netoauth: the exchange's goroutine was ended, by a callback, the Store or " +
+	"the HTTP client; does one of them call runtime.Goexit, as FailNow of a test does?")
+
+// run makes the call and publishes what came of it.
+func (s *Source) run(f *Fetch) {
+	f.err = errEnded
+	defer s.land(f) // also when a callback ends the goroutine
+	f.token, f.err = s.fetch(f)
+}
+
+// land makes the result of f known: to s, then to those who wait.
+func (s *Source) land(f *Fetch) {
+	if f.token != nil {
+		f.err, s.backOff = nil, backOff{}
+	} else if f.retryAt.IsZero() && !f.LookOnly {
+		f.Settle(f.err)
+	}
+	s.mu.Lock()
+	defer close(f.done)
+	defer s.mu.Unlock()
+	s.underWay = nil
+	if f.hold != nil {
+		f.hold.Stop()
+	}
+	switch now := time.Now(); {
+	case f.token != nil:
+		s.take(f)
+		s.last = outcome{}
+	case f.LookOnly:
+		s.lookedAt = now
+	default:
+		since := s.last.failingSince
+		if since.IsZero() {
+			since = now
+		}
+		s.last = outcome{f.err, s.classify(f.err).Passing, since, f.retryAt}
+	}
+	if f.token == nil && f.offered != nil && f.offered.end.After(s.current.Load().end) {
+		s.current.Store(f.offered)
+	}
+	if f.Refused != nil && (f.token == nil || !f.token.Stored) {
+		s.forcedAt = f.askedAt
+	}
+}
+
+// take makes the token of f current. s.mu must be held.
+func (s *Source) take(f *Fetch) {
+	s.before = nil
+	if f.token.Stored {
+		s.before = f.Refused
+	}
+	s.current.Store(f.token)
+}
+
+// Wanted reports whether a failed try is to be followed by another in the same fetch: somebody
+// waits, and the fetch before this one did not fail.
+func (f *Fetch) Wanted() bool { return f.retries && f.waiting.Load() > 0 }
+
+// Queue tells that the fetch waits for its turn among other programs, not for the API. Until Ask
+// is called, the current token is usable to lastMargin before its end.
+func (f *Fetch) Queue() {
+	f.source.mu.Lock()
+	defer f.source.mu.Unlock()
+	f.queued = true
+}
+
+// Ask tells that the fetch goes on to ask the API.
+func (f *Fetch) Ask() {
+	f.source.mu.Lock()
+	defer f.source.mu.Unlock()
+	f.queued, f.askedAt = false, time.Now()
+}
+
+// Offer offers a stored token that is stale, to be used where the fetch brings no other. Where the
+// current one has expired, it becomes the current one at once, held back until the fetch has ended:
+// for holdTimeout since the fetch began, and at most nine tenths of what the token has left.
+func (f *Fetch) Offer(t *Token) {
+	s := f.source
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.offered = t
+	now := time.Now()
+	if s.usable(s.current.Load(), now) || !s.usable(t, now) {
+		return
+	}
+	s.current.Store(t)
+	if f.hold == nil {
+		f.holds = true
+		left := t.end.Add(-t.margin).Sub(now)
+		f.hold = time.AfterFunc(min(holdTimeout-now.Sub(f.began), left/10*9), f.letGo)
+	}
+}
+
+// letGo gives the callers who are held back the current token.
+func (f *Fetch) letGo() {
+	f.source.mu.Lock()
+	defer f.source.mu.Unlock()
+	f.holds = false
+	close(f.release)
+}
+
+// Settle returns how long the next fetch has to wait after this one, which failed with err. Where
+// the function does not call it, the Source does.
+func (f *Fetch) Settle(err error) time.Duration {
+	wait := f.source.backOff.after(f.source.classify(err))
+	f.retryAt = time.Now().Add(wait)
+	return wait
+}

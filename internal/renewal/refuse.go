@@ -1,0 +1,102 @@
+package renewal
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// Refuse records that the API has answered c with 401, and reports whether another token can be
+// had: there is one by now, one is under way, or a fetch may be forced. It starts nothing.
+func (s *Source) Refuse(c *Token) (replaceable bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current.Load() != c {
+		return true
+	}
+	s.refused = c
+	return s.fetches() || s.forcible(time.Now())
+}
+
+// fetches reports whether a fetch is under way that may ask the API. s.mu must be held.
+func (s *Source) fetches() bool { return s.underWay != nil && !s.underWay.LookOnly }
+
+// forcible reports whether a 401 may start a fetch. s.mu must be held.
+func (s *Source) forcible(now time.Time) bool {
+	return s.underWay == nil && !now.Before(s.last.retryAt) && now.Sub(s.forcedAt) >= forcedEvery
+}
+
+// Renew starts a fetch of the token that takes the place of c, which the API has answered with 401,
+// where one may be forced.
+func (s *Source) Renew(c *Token) { s.force(c, false) }
+
+// Replace returns the token that takes the place of c, which the API has answered with 401, nil
+// where there is none. It waits for it as long as ctx lasts.
+func (s *Source) Replace(ctx context.Context, c *Token) *Token {
+	var next *Token
+	if f := s.force(c, true); f != nil {
+		next, _ = s.await(ctx, f, nil)
+	} else if s.current.Load() != c {
+		next, _ = s.Get(ctx)
+	}
+	if next == c {
+		return nil
+	}
+	return next
+}
+
+// force returns the fetch that brings the token after c, and starts it where one may be forced; nil
+// where there is another token by now, or no fetch. A caller who waits is counted in it.
+func (s *Source) force(c *Token, waits bool) *Fetch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current.Load() != c {
+		return nil
+	}
+	f := s.underWay
+	switch {
+	case s.forcible(time.Now()):
+		f = s.newFetch(append(slices.Clone(s.before), c))
+	case !s.fetches():
+		return nil
+	}
+	if waits {
+		f.waiting.Add(1)
+	}
+	s.start(f)
+	return f
+}
+
+// GetOnce is Get for a request that cannot be sent a second time: where the current token is in
+// doubt, it waits for the fetch of the next that is under way, doubtTimeout at most.
+func (s *Source) GetOnce(ctx context.Context) (*Token, error) {
+	c, err := s.Get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f := s.replacing(c)
+	if f == nil {
+		return c, nil
+	}
+	defer f.waiting.Add(-1)
+	timer := time.NewTimer(doubtTimeout)
+	defer timer.Stop()
+	select {
+	case <-f.done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return s.Get(ctx)
+}
+
+// replacing returns the fetch under way that is to replace c, which was refused, and counts the
+// caller in it; nil: there is none.
+func (s *Source) replacing(c *Token) *Fetch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refused != c || s.current.Load() != c || !s.fetches() {
+		return nil
+	}
+	s.underWay.waiting.Add(1)
+	return s.underWay
+}
