@@ -133,16 +133,16 @@ func newFlow(ctx context.Context, name, account, rawURL string, o Options) *flow
 	return f
 }
 
-// require makes f unusable where a field of the credential is empty.
+// require makes f unusable where a field of the credential is empty. What was wrong before stays.
 func (f *flow) require(field, value string) {
-	if value == "" {
+	if value == "" && f.unusable == nil {
 		f.unusable = fmt.Errorf("netoauth: %s: %s is empty; set it", f.name, field)
 	}
 }
 
 // oneLine makes f unusable where a field of the credential has a line break.
 func (f *flow) oneLine(field, value string) {
-	if err := oneLine(field, value); err != nil {
+	if err := oneLine(field, value); err != nil && f.unusable == nil {
 		f.unusable = fmt.Errorf("netoauth: %s: %w", f.name, err)
 	}
 }
@@ -243,7 +243,7 @@ type exchange struct {
 	silent    bool          // a token request got no answer in time
 	refreshed bool          // the last token request sent a refresh token
 	reloaded  bool          // Reload has been asked
-	foreign   []string      // secrets of credentials that are not in use: from Reload, or before it
+	foreign   []string      // secrets that are not in use any more: refresh tokens, and credentials
 	over      *oauth2.Token // the last token that was over as it came; nil: none was
 }
 
@@ -363,7 +363,7 @@ func (x *exchange) safe(err error, more ...string) error {
 
 // secrets are all that x knows, and more.
 func (x *exchange) secrets(more ...string) redact.Secrets {
-	more = append(slices.Clip(more), x.session.Secrets()...)
+	more = append(slices.Concat(more, x.foreign), x.session.Secrets()...)
 	if x.credential != nil {
 		more = append(more, x.credential.secrets()...)
 	}
@@ -451,7 +451,7 @@ func (x *exchange) ask(refresh bool) (*renewal.Token, error) {
 			return renewal.NewToken(t, endpoint.Lifetime(t)), nil
 		}
 		f := fault(err)
-		if try == maxTries || !f.Passing || f.RetryAfter > 0 || !again() {
+		if try == maxTries || x.endpoint == "" || !f.Passing || f.RetryAfter > 0 || !again() {
 			return nil, err
 		}
 		time.Sleep(minPause + rand.N(maxPause-minPause))
@@ -526,7 +526,7 @@ func (x *exchange) refresh(ctx context.Context, token string) (*oauth2.Token, er
 	if x.credential == nil {
 		hint = "log in again for a new refresh token"
 	}
-	x.refreshed = true
+	x.refreshed, x.foreign = true, append(x.foreign, token)
 	r, err := x.post(ctx, tokenRequest{
 		path: "/api/auth/bearer/refresh",
 		form: url.Values{"refresh_token": {token}},
@@ -604,7 +604,7 @@ func (x *exchange) post(ctx context.Context, r tokenRequest) (*endpoint.Response
 		ContentType: endpoint.JSON,
 		Body:        r.json,
 		Refresh:     x.refreshed,
-		Secrets:     x.secrets(append(r.sent, x.foreign...)...),
+		Secrets:     x.secrets(r.sent...),
 	}
 	if r.form != nil {
 		request.ContentType, request.Body = endpoint.Form, r.form.Encode()

@@ -51,7 +51,7 @@ type Session struct {
 	initial *oauth2.Token
 
 	newest *oauth2.Token // the last one that was issued or taken over; nil: none
-	seen   string        // identity of what the Store had at the last look; "": nothing
+	seen   *oauth2.Token // what the Store had at the last look; nil: nothing
 
 	loads, updates call // of the Store
 }
@@ -74,15 +74,14 @@ func identity(t *oauth2.Token) string {
 // notice looks at what the Store has, and returns it if it is news: another program has put it
 // there since the last look. Where there is nothing, the initial token stands in, once.
 func (s *Session) notice(stored *oauth2.Token) (news *oauth2.Token) {
-	if stored == nil && s.seen == "" {
+	if stored == nil && s.seen == nil {
 		stored, s.initial = s.initial, nil
 	}
-	before := s.seen
-	if stored == nil || identity(stored) == before {
+	if stored == nil || identity(stored) == identity(s.seen) {
 		return nil
 	}
-	s.seen = identity(stored)
-	if s.seen != identity(s.newest) {
+	s.seen = stored
+	if identity(stored) != identity(s.newest) {
 		s.adopt(stored)
 		s.lagging = true
 		return stored
@@ -187,9 +186,11 @@ func (s *Session) End() time.Time { return s.end }
 
 // Secrets returns all tokens that s knows.
 func (s *Session) Secrets() []string {
-	all := []string{s.next, s.own, s.seen}
-	if s.newest != nil {
-		all = append(all, s.newest.AccessToken, s.newest.RefreshToken)
+	all := []string{s.next, s.own}
+	for _, t := range []*oauth2.Token{s.seen, s.newest, s.initial} {
+		if t != nil {
+			all = append(all, t.AccessToken, t.RefreshToken)
+		}
 	}
 	return all
 }

@@ -74,23 +74,29 @@ type result struct {
 // within returns what results gets before ctx ends, or shortly after: a method that heeds its
 // context says best what has held it up. over is put before that.
 func within(ctx context.Context, results <-chan result, over error) result {
-	select {
-	case r := <-results:
-		if r.err != nil && ctx.Err() != nil {
-			r.err = fmt.Errorf("%w: %w", over, r.err)
+	var late <-chan time.Time
+	done := ctx.Done()
+	for {
+		select {
+		case r := <-results:
+			if r.err != nil && ctx.Err() != nil {
+				r.err = join(over, r.err)
+			}
+			return r
+		case <-done:
+			done, late = nil, time.After(grace)
+		case <-late:
+			return result{err: over}
 		}
-		return r
-	case <-ctx.Done():
 	}
-	select {
-	case r := <-results:
-		if r.err != nil {
-			r.err = fmt.Errorf("%w: %w", over, r.err)
-		}
-		return r
-	case <-time.After(grace):
-		return result{err: over}
+}
+
+// join puts over before what a method said at its context's end, unless that is nothing else.
+func join(over, said error) error {
+	if said == context.Canceled || said == context.DeadlineExceeded {
+		return over
 	}
+	return fmt.Errorf("%w: %w", over, said)
 }
 
 // overtime says that method has used up d.
@@ -185,7 +191,7 @@ func (s *Session) Update(
 	defer context.AfterFunc(writing, cancel)()
 	r := within(writing, results, overtime("Update", writeTimeout))
 	if r.err == nil && issued != nil {
-		s.seen = identity(issued)
+		s.seen = issued
 	}
 	return true, r.err
 }

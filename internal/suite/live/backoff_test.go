@@ -65,10 +65,9 @@ func TestTokenSource_waitsAfterAFailedExchange(t *testing.T) {
 	}{
 		{"refusal", netoauthtest.Status(401), ownWaits(5*s, 10*s, 20*s, 40*s, 80*s, 2*min, 2*min)},
 		{"not found", netoauthtest.Status(404), doubling},
-		{"redirect", netoauthtest.Status(307), doubling},
 
-		{"refusal, longer", retryAfter(403, "60"), askedWaits(min)},
-		{"refusal, shorter", retryAfter(403, "1"), doubling},
+		{"refusal, longer", refused("60"), askedWaits(min)},
+		{"refusal, shorter", refused("1"), doubling},
 		{"passing", retryAfter(503, "30"), askedWaits(30*s, 30*s)},
 		{"passing, 429", retryAfter(429, "30"), askedWaits(30*s, 30*s)},
 		{"as much again", retryAfter(503, "3"), askedWaits(3*s, 3*s)},
@@ -76,12 +75,12 @@ func TestTokenSource_waitsAfterAFailedExchange(t *testing.T) {
 		{"beyond any number", retryAfter(503, "99999999999999999999"), askedWaits(10 * min)},
 		{"a date, by the server's clock", retryAfter(503, later, sent), askedWaits(min)},
 		{"a date, without the server's clock", retryAfter(503, "Sat, 01 Jan 2000 00:00:40 GMT", ""), askedWaits(40 * s)},
-		{"a date that has passed", retryAfter(403, "Mon, 02 Jan 1995 15:04:05 GMT"), doubling},
-		{"zero", retryAfter(403, "0"), doubling},
-		{"negative", retryAfter(403, "-60"), doubling},
-		{"garbage", retryAfter(403, "soon"), doubling},
-		{"empty", retryAfter(403, ""), doubling},
-		{"a garbage date", retryAfter(403, "Mon, 99 Foo 2006 15:04:05 GMT"), doubling},
+		{"a date that has passed", refused("Mon, 02 Jan 1995 15:04:05 GMT"), doubling},
+		{"zero", refused("0"), doubling},
+		{"negative", refused("-60"), doubling},
+		{"garbage", refused("soon"), doubling},
+		{"empty", refused(""), doubling},
+		{"a garbage date", refused("Mon, 99 Foo 2006 15:04:05 GMT"), doubling},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -91,6 +90,11 @@ func TestTokenSource_waitsAfterAFailedExchange(t *testing.T) {
 			})
 		})
 	}
+}
+
+// refused answers with the API's error object and the header Retry-After.
+func refused(retryAfter string) http.Handler {
+	return netoauthtest.Status(403, "Retry-After", retryAfter)
 }
 
 // retryAfter answers with the header Retry-After, and with the given Date in place of the API's.

@@ -57,21 +57,6 @@ var places = map[string]func(w *suite.World, e *ender) suite.Credential{
 			return new(reloaded), nil
 		})
 	},
-	"Load": func(w *suite.World, e *ender) suite.Credential {
-		s := newStore(nil)
-		s.load = func(context.Context) error { e.strike(); return nil }
-		return flows["password"](w, netoauth.Options{Store: s})
-	},
-	"Update, before": func(w *suite.World, e *ender) suite.Credential {
-		s := newStore(nil)
-		s.before = func(context.Context) error { e.strike(); return nil }
-		return flows["password"](w, netoauth.Options{Store: s})
-	},
-	"Update, after": func(w *suite.World, e *ender) suite.Credential {
-		s := newStore(nil)
-		s.after = func(context.Context) error { e.strike(); return nil }
-		return flows["password"](w, netoauth.Options{Store: s})
-	},
 	"RoundTripper": func(w *suite.World, e *ender) suite.Credential {
 		network := w.InProcess().Transport
 		w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
@@ -195,4 +180,26 @@ func TestOptions_goexitBacksOff(t *testing.T) {
 			t.Errorf("%d token requests in 10 min, want them to back off as after a transient fault", n)
 		}
 	})
+}
+
+// What a Store's method leaves undone by that counts as its failure.
+func TestStore_goexitOfAMethodIsItsFailure(t *testing.T) {
+	for place, set := range map[string]func(s *store, f func(context.Context) error){
+		"Load":           func(s *store, f func(context.Context) error) { s.load = f },
+		"Update, before": func(s *store, f func(context.Context) error) { s.before = f },
+		"Update, after":  func(s *store, f func(context.Context) error) { s.after = f },
+	} {
+		t.Run(place, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				s := newStore(nil)
+				set(s, func(context.Context) error { runtime.Goexit(); return nil })
+				src := flows["password"](w, s.options()).TokenSource(w.Ctx)
+				suite.MustToken(t, src)
+				err := netoauth.StatusOf(src).StoreErr
+				if err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
+					t.Errorf("StoreErr is %v, want it to say what happened", err)
+				}
+			})
+		})
+	}
 }

@@ -33,8 +33,17 @@ func TestOptions_initialToken(t *testing.T) {
 		{name: "may be a refresh token alone", tok: func(tok *oauth2.Token) { tok.AccessToken = "" }, fresh: 1},
 		{name: "may lack a refresh token", tok: ended(0, ""), login: 1},
 		{name: "may have a bad refresh token", tok: ended(0, "bad"), login: 1, fresh: 1},
-		{name: "without an expiry serves for good", wait: 1000 * time.Hour, tok: func(tok *oauth2.Token) {
+		{name: "without an expiry or a lifetime serves for good", wait: 1000 * time.Hour, tok: func(tok *oauth2.Token) {
+			tok.AccessToken, tok.Expiry, tok.ExpiresIn = "opaque", time.Time{}, 0
+		}},
+		{name: "without an expiry goes by its exp", wait: 5 * time.Minute, fresh: 1, tok: func(tok *oauth2.Token) {
 			tok.Expiry = time.Time{}
+		}},
+		{name: "without an expiry or exp is stale by its lifetime", fresh: 1, tok: func(tok *oauth2.Token) {
+			tok.AccessToken, tok.Expiry = "opaque", time.Time{}
+		}},
+		{name: "whose expiry is further off than its lifetime is stale", fresh: 1, tok: func(tok *oauth2.Token) {
+			tok.Expiry = tok.Expiry.Add(24 * time.Hour)
 		}},
 		{name: "may be empty", tok: func(tok *oauth2.Token) { *tok = oauth2.Token{} }, login: 1},
 	}

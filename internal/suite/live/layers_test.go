@@ -6,11 +6,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,43 +122,63 @@ func TestClient_ofASubAccountOverTheParents(t *testing.T) {
 	}, tap.take())
 }
 
-func TestClient_keepsAllOtherTransports(t *testing.T) {
-	of := func(url string) oauth2.TokenSource {
-		return (&netoauth.Refresh{URL: url, RefreshToken: "r"}).TokenSource(t.Context())
+// A layer keeps what lies between two Transports: here one that logs.
+func TestTransport_outermostDecidesTheToken(t *testing.T) {
+	layer := func(next http.RoundTripper) http.RoundTripper {
+		return suite.RoundTripper(func(r *http.Request) (*http.Response, error) { return next.RoundTrip(r) })
 	}
-	base := suite.Answer(200, "")
-	same := &netoauth.Transport{Source: of("https://API.test:443/prefix"), Base: base}
-	otherOrigin := &netoauth.Transport{Source: of("https://other.test"), Base: base}
-	foreign := &netoauth.Transport{Source: oauth2.StaticTokenSource(new(oauth2.Token)), Base: base}
-	overForeign := &netoauth.Transport{Source: of("https://api.test"), Base: foreign}
-	unusable := &netoauth.Transport{Source: (&netoauth.Refresh{}).TokenSource(t.Context()), Base: base}
+	cloning := func(next http.RoundTripper) http.RoundTripper {
+		return suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			return next.RoundTrip(r.Clone(context.WithValue(r.Context(), "a key", "a value")))
+		})
+	}
+	bare := func(next http.RoundTripper) http.RoundTripper { return next }
+	foreign := func(next http.RoundTripper) http.RoundTripper {
+		return &netoauth.Transport{Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "x"}), Base: next}
+	}
 	for _, tt := range []struct {
-		name        string
-		below, want http.RoundTripper
+		name    string
+		between func(http.RoundTripper) http.RoundTripper
+		want    string // the account
 	}{
-		{"for the same origin", same, base},
-		{"for the same origin, twice", &netoauth.Transport{Source: of("https://api.test"), Base: same}, base},
-		{"for the same origin, without a Base", &netoauth.Transport{Source: of("https://api.test")}, nil},
-		{"for another origin", otherOrigin, otherOrigin},
-		{"with a foreign source", foreign, foreign},
-		{"for the same origin over one with a foreign source", overForeign, foreign},
-		{"of credentials that cannot be used", unusable, unusable},
+		{"at once", bare, "branch"},
+		{"over a layer", layer, "branch"},
+		{"over a layer that clones", cloning, "branch"},
+		{"over a source from elsewhere, which counts as none and overwrites", foreign, "example"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := &netoauth.Refresh{URL: "https://api.test", RefreshToken: "r"}
-			client := r.Client(suite.Over(t.Context(), tt.below))
-			if got := client.Transport.(*netoauth.Transport).Base; !sameTransport(got, tt.want) {
-				t.Errorf("the Transport is over %T, want it over %T", got, tt.want)
+			w, tap := tapped(t)
+			inner := &netoauth.Transport{Source: w.Key.TokenSource(w.Ctx)}
+			outer := netoauth.NewClient(suite.Over(w.Ctx, tt.between(inner)),
+				w.Key.Account("branch").TokenSource(w.Ctx))
+			for range 2 {
+				suite.Diff(t, "status", 200, suite.MustGet(t, outer, w.URL+"/call"))
 			}
+			calls := slices.DeleteFunc(tap.take(), func(s string) bool { return !strings.HasPrefix(s, "/call") })
+			suite.Diff(t, "calls", []string{"/call " + tt.want, "/call " + tt.want}, calls)
 		})
 	}
 }
 
-// sameTransport compares pointers; of what has none, the type.
-func sameTransport(a, b http.RoundTripper) bool {
-	x, _ := a.(*netoauth.Transport)
-	y, _ := b.(*netoauth.Transport)
-	return x == y && fmt.Sprintf("%T", a) == fmt.Sprintf("%T", b)
+// A request that a handler in process makes with the context of the one that it answers is its own.
+func TestTransport_aHandlersOwnRequestGetsItsOwnToken(t *testing.T) {
+	w, tap := tapped(t)
+	own := w.Key.Client(w.Ctx)
+	inProcess := suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+		req, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, w.URL+"/inner", nil)
+		return own.Do(req)
+	})
+	outer := netoauth.NewClient(suite.Over(w.Ctx, inProcess), w.Key.Account("branch").TokenSource(w.Ctx))
+	suite.Diff(t, "status", 200, suite.MustGet(t, outer, w.URL+"/outer"))
+	suite.Diff(t, "requests", []string{
+		"/api/v1/auth/token ", "/api/v1/auth/token ", "/inner example"}, tap.take())
+}
+
+func TestNewClient_withoutASourceFailsEachRequest(t *testing.T) {
+	_, err := netoauth.NewClient(t.Context(), nil).Get("https://api.test")
+	if err == nil || !strings.Contains(err.Error(), "Transport's Source is nil") {
+		t.Errorf("error %v, want it to name the Source", err)
+	}
 }
 
 // Each serves its own origin, and lets through what is for the other's, token requests included.

@@ -57,7 +57,7 @@ func TestOptions_onExchangeIsCalledOnceAnExchange(t *testing.T) {
 						seen = nil
 						want := netoauth.Exchange{Flow: flow, Account: account}
 						if tok != nil {
-							want.Expiry = tok.Expiry
+							want.Expiry, want.Refreshed = tok.Expiry, flow == "refresh token"
 						}
 						suite.Diff(t, what, want, got, cmpopts.IgnoreFields(got, "Took", "Err", "RetryIn"))
 						if pauses := got.Took - time.Duration(tries)*tt.took; pauses < 0 || pauses > time.Duration(tries-1)*time.Second {

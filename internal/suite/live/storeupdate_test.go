@@ -73,23 +73,15 @@ func TestStore_failedExchangeStoresNothing(t *testing.T) {
 }
 
 func TestStore_loadThatFailsCountsAsNone(t *testing.T) {
-	for name, load := range map[string]func(context.Context) error{"at once": failing, "in time": hanging} {
-		t.Run(name, func(t *testing.T) {
-			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-				sent := recordRefreshes(w)
-				stored := mustLogIn(t, w, spent)
-				s := newStore(stored)
-				s.load = load
-				start := time.Now()
-				got := suite.MustToken(t, of(s.options()).TokenSource(w.Ctx))
-				if took := time.Since(start); took > 20*time.Second {
-					t.Errorf("Load had %v, want at most 20s", took)
-				}
-				suite.Diff(t, "stored token", s.get().AccessToken, got)
-				suite.Diff(t, "refresh tokens sent", []string{stored.RefreshToken}, sent.take())
-			})
-		})
-	}
+	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+		sent := recordRefreshes(w)
+		stored := mustLogIn(t, w, spent)
+		s := newStore(stored)
+		s.load = failing
+		got := suite.MustToken(t, of(s.options()).TokenSource(w.Ctx))
+		suite.Diff(t, "stored token", s.get().AccessToken, got)
+		suite.Diff(t, "refresh tokens sent", []string{stored.RefreshToken}, sent.take())
+	})
 }
 
 // Refresh would have no place for the next refresh token and sends nothing. The others log in.
@@ -100,12 +92,12 @@ func TestStore_updateThatFailsBeforeItsExchange(t *testing.T) {
 		in   time.Duration
 	}{
 		{"at once", func(s *store) { s.before = failing }, 0},
-		{"after 20 s", func(s *store) { s.before = hanging }, 20 * time.Second},
-		{"held lock", func(s *store) { time.AfterFunc(40*time.Second, s.hold()) }, 20 * time.Second},
+		{"after 35 s", func(s *store) { s.before = hanging }, 35 * time.Second},
+		{"held lock", func(s *store) { time.AfterFunc(40*time.Second, s.hold()) }, 35 * time.Second},
 		{"without an error", func(s *store) { s.calls = 0 }, 0},
 		{"function called too late", func(s *store) {
-			s.before = func(context.Context) error { time.Sleep(25 * time.Second); return nil }
-		}, 25 * time.Second},
+			s.before = func(context.Context) error { time.Sleep(40 * time.Second); return nil }
+		}, 35*time.Second + 50*time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
@@ -184,7 +176,7 @@ func TestStore_updateThatCallsItsFunctionTwice(t *testing.T) {
 func TestStore_lockAndExchangeHaveTheirOwnTime(t *testing.T) {
 	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
 		s := newStore(mustLogIn(t, w, spent))
-		time.AfterFunc(19*time.Second, s.hold())
+		time.AfterFunc(34*time.Second, s.hold())
 		w.Delay(25 * time.Second)
 		s.after = func(ctx context.Context) error {
 			select {
@@ -196,7 +188,7 @@ func TestStore_lockAndExchangeHaveTheirOwnTime(t *testing.T) {
 		}
 		start := time.Now()
 		got := suite.MustToken(t, of(s.options()).TokenSource(w.Ctx))
-		suite.Diff(t, "time taken", "1m3s", time.Since(start).String())
+		suite.Diff(t, "time taken", "1m18s", time.Since(start).String())
 		suite.Diff(t, "stored token", s.get().AccessToken, got)
 	})
 }
@@ -233,16 +225,16 @@ func TestStore_callersContextEndsItsOwnWaitAlone(t *testing.T) {
 	}
 }
 
-// A lock that is not to be had within 20 s is a matter of time, and not of a caller's context.
+// A lock that is not to be had within 35 s is a matter of time, and not of a caller's context.
 func TestStore_lockThatIsNotHadIsATimeout(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		s := newStore(mustLogIn(t, w, spent))
 		defer s.hold()()
 		start := time.Now()
 		_, err := flows["refresh token"](w, s.options()).TokenSource(w.Ctx).Token()
-		suite.Diff(t, "time taken", "20s", time.Since(start).String())
+		suite.Diff(t, "time taken", "35s", time.Since(start).String())
 		suite.WantError(t, err, context.DeadlineExceeded)
-		if !strings.Contains(err.Error(), "the Store took over 20s") {
+		if !strings.Contains(err.Error(), "Update of the Store took over 35s") {
 			t.Errorf("error %v, want it to say what took so long", err)
 		}
 	})

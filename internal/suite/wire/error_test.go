@@ -71,12 +71,36 @@ func TestError_hasWhatTheAPISays(t *testing.T) {
 	})
 }
 
-func TestError_isErrRejectedFor4xxBut408And425And429(t *testing.T) {
+// A gateway that answers in the API's place rejects nobody, whatever it says: a program that ends
+// at a rejection would end at each deployment.
+func TestError_isErrRejectedWhereTheAPISaysSo(t *testing.T) {
+	const anyStatus, api, oauth = "", `{"name":"N"}`, `{"error":"E"}`
+	rejects := func(f flow, code int, body string) bool {
+		switch {
+		case code == 401:
+			return true
+		case code/100 != 4 || code == 408 || code == 421 || code == 425 || code == 429:
+			return false
+		case code == 400 && (f.name == refresh.name || body == oauth):
+			return true
+		default:
+			return body == api
+		}
+	}
 	eachFlow(t, func(t *testing.T, f flow) {
-		for code := 300; code <= 599; code++ {
-			ctx := suite.Over(t.Context(), suite.Answer(code, good))
-			_, err := f.at("https://api.test").Token(ctx)
-			suite.Diff(t, "StatusCode", code, answered(t, f, "https://api.test", err).StatusCode)
+		for _, body := range []string{
+			anyStatus, api, oauth, `{"message":"Forbidden"}`, "<html>Forbidden</html>",
+			`{"name":7,"error":null}`, `{"name":"N"`, good,
+		} {
+			for code := 300; code <= 599; code++ {
+				ctx := suite.Over(t.Context(), suite.Answer(code, body))
+				_, err := f.at("https://api.test").Token(ctx)
+				e := answered(t, f, "https://api.test", err)
+				suite.Diff(t, "StatusCode", code, e.StatusCode)
+				if want := rejects(f, code, body); errors.Is(err, netoauth.ErrRejected) != want {
+					t.Errorf("%d %s: errors.Is(err, ErrRejected) is %v", code, body, !want)
+				}
+			}
 		}
 	})
 }
@@ -84,15 +108,20 @@ func TestError_isErrRejectedFor4xxBut408And425And429(t *testing.T) {
 func TestError_saysWhatToDo(t *testing.T) {
 	refused := map[string]string{apiKey.name: "NETOSECRET", password.name: "password", refresh.name: "log in"}
 	eachFlow(t, func(t *testing.T, f flow) {
-		for code, advice := range map[int]string{
-			200: "proxy", 302: "URL", 400: refused[f.name], 401: refused[f.name], 403: refused[f.name], 404: "URL",
-			408: "try again", 429: "try again", 500: "try again", 503: "try again",
+		for _, tt := range []struct {
+			code         int
+			body, advice string
+		}{
+			{200, "", "proxy"}, {302, "", "URL"}, {400, `{"name":"N"}`, refused[f.name]},
+			{401, "", refused[f.name]}, {403, `{"name":"N"}`, refused[f.name]},
+			{403, "<html>", "a gateway"}, {404, "", "URL"}, {404, "", `("nginx")`}, {405, `{"message":"M"}`, `("nginx")`},
+			{408, "", "try again"}, {429, "", "try again"}, {500, "", "try again"}, {503, "", "try again"},
 		} {
-			srv := serve(t, suite.Answer(code, ""))
+			srv := serve(t, suite.Answer(tt.code, tt.body, "Server", "nginx"))
 			_, err := f.at(srv.URL).Token(t.Context())
 			answered(t, f, srv.URL, err)
 			_, hint, _ := strings.Cut(err.Error(), "; ")
-			mentions(t, hint, advice)
+			mentions(t, hint, tt.advice)
 		}
 		_, err := f.at("http://127.0.0.1:1").Token(t.Context()) // tcpmux: nobody has that
 		if err == nil || errors.Is(err, netoauth.ErrRejected) {

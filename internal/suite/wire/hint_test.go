@@ -29,7 +29,7 @@ func hint(t *testing.T, err error) string {
 
 // And nothing of what is not the cause.
 func TestError_hintOfARefusedLogIn(t *testing.T) {
-	ctx := suite.Over(t.Context(), suite.Answer(403, ""))
+	ctx := suite.Over(t.Context(), suite.Answer(403, `{"name":"N"}`))
 	key := &netoauth.APIKey{Shortname: "acme", AppName: "reports", AppKey: "appkey", SharedSecret: "shared"}
 	user := &netoauth.Password{Username: "ann", Password: "password"}
 	for _, tt := range []struct {

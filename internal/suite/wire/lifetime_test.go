@@ -2,11 +2,13 @@ package wire_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/internal/suite"
 )
 
@@ -16,8 +18,8 @@ func jwt(claims string) string {
 	return enc([]byte(`{"alg":"RS256"}`)) + "." + enc([]byte(claims)) + "." + enc([]byte("signature"))
 }
 
-func TestToken_lifetimeIsExpiresInOrElseTheJWTs(t *testing.T) {
-	const forever = 0
+func TestToken_lifetimeIsTheShorterOfExpiresInAndTheJWTs(t *testing.T) {
+	const forever, over = 0, -1
 	tests := []struct {
 		name, access, expiresIn string // the latter as JSON; "": absent
 		want                    time.Duration
@@ -32,10 +34,11 @@ func TestToken_lifetimeIsExpiresInOrElseTheJWTs(t *testing.T) {
 		{"null", "good", "null", forever},
 		{"zero", "good", "0", forever},
 		{"zero in a string", "good", `"0"`, forever},
-		{"negative", "good", "-300", forever},
-		{"negative in a string", "good", `"-300"`, forever},
+		{"negative", "good", "-300", over},
+		{"negative in a string", "good", `"-300"`, over},
 		{"negative and huge", "good", "-1e400", forever},
 		{"a fraction of a second", "good", "0.4", forever},
+		{"a negative fraction of a second", "good", "-0.4", over},
 		{"garbage", "good", `"soon"`, forever},
 		{"an empty string", "good", `""`, forever},
 		{"not a number", "good", `"NaN"`, forever},
@@ -45,6 +48,10 @@ func TestToken_lifetimeIsExpiresInOrElseTheJWTs(t *testing.T) {
 		{"an array", "good", `[300]`, forever},
 		{"a bool", "good", `true`, forever},
 		{"a number beside a JWT", jwt(`{"iat":1000,"exp":1900}`), "300", 300 * time.Second},
+		{"a number beside a JWT that ends sooner", jwt(`{"iat":1000,"exp":1060}`), "300", 60 * time.Second},
+		{"a number beside a JWT that ends before it begins", jwt(`{"iat":1900,"exp":1000}`), "300", 300 * time.Second},
+		{"negative beside a JWT that ends before it begins", jwt(`{"iat":1900,"exp":1000}`), "-300", over},
+		{"zero beside a JWT that ends before it begins", jwt(`{"iat":1900,"exp":1000}`), "0", over},
 		{"absent beside a JWT", jwt(`{"iat":1000,"exp":1900}`), "", 900 * time.Second},
 		{"null beside a JWT", jwt(`{"iat":1000,"exp":1900}`), "null", 900 * time.Second},
 		{"zero beside a JWT", jwt(`{"iat":1000,"exp":1900}`), "0", 900 * time.Second},
@@ -54,8 +61,8 @@ func TestToken_lifetimeIsExpiresInOrElseTheJWTs(t *testing.T) {
 		{"beside a JWT without iat", jwt(`{"exp":1900}`), "", forever},
 		{"beside a JWT without exp", jwt(`{"iat":1000}`), "", forever},
 		{"beside a JWT without either", jwt(`{}`), "", forever},
-		{"beside a JWT that ends before it begins", jwt(`{"iat":1900,"exp":1000}`), "", forever},
-		{"beside a JWT that ends as it begins", jwt(`{"iat":1000,"exp":1000}`), "", forever},
+		{"beside a JWT that ends before it begins", jwt(`{"iat":1900,"exp":1000}`), "", over},
+		{"beside a JWT that ends as it begins", jwt(`{"iat":1000,"exp":1000}`), "", over},
 		{"beside a JWT with strings for numbers", jwt(`{"iat":"1000","exp":"1900"}`), "", forever},
 		{"beside a JWT with an array for claims", jwt(`[1000,1900]`), "", forever},
 		{"beside a JWT with claims that are not JSON", jwt(`iat=1000`), "", forever},
@@ -71,6 +78,13 @@ func TestToken_lifetimeIsExpiresInOrElseTheJWTs(t *testing.T) {
 				}
 				ctx := suite.Over(t.Context(), suite.Answer(200, body))
 				tok, err := f.at("https://api.test").Token(ctx)
+				if tt.want == over {
+					e := answered(t, f, "https://api.test", err)
+					mentions(t, err.Error(), "over as it comes")
+					suite.Diff(t, tt.name+": status", 200, e.StatusCode)
+					suite.Diff(t, tt.name+": ErrRejected", false, errors.Is(err, netoauth.ErrRejected))
+					continue
+				}
 				if err != nil {
 					t.Errorf("%s: %v", tt.name, err)
 					continue

@@ -137,7 +137,7 @@ func mentions(t testing.TB, text string, parts ...string) {
 }
 
 // answered returns the *netoauth.Error in err, after seeing that everything an error with an answer
-// promises is kept: both types are found, ErrRejected is found for rejected statuses and no other,
+// promises is kept: both types are found,
 // and the text is one bounded line that names the flow and the endpoint.
 func answered(t testing.TB, f flow, baseURL string, err error) *netoauth.Error {
 	t.Helper()
@@ -155,21 +155,9 @@ func answered(t testing.TB, f flow, baseURL string, err error) *netoauth.Error {
 	if re.Response == nil || re.Response.StatusCode != e.StatusCode {
 		t.Errorf("the RetrieveError's Response is %v, want status %d", re.Response, e.StatusCode)
 	}
-	if got, want := errors.Is(err, netoauth.ErrRejected), rejected(e.StatusCode); got != want {
-		t.Errorf("status %d: errors.Is(err, ErrRejected) = %v, want %v", e.StatusCode, got, want)
-	}
 	oneLine(t, "Error()", err.Error(), 2500)
 	oneLine(t, "Name", e.Name, 1300)
 	oneLine(t, "Message", e.Message, 1300)
 	mentions(t, err.Error(), f.name, baseURL+f.path)
 	return e
-}
-
-// rejected is the contract's rule for ErrRejected.
-func rejected(status int) bool {
-	switch status {
-	case 408, 425, 429:
-		return false
-	}
-	return status >= 400 && status <= 499
 }
