@@ -58,8 +58,8 @@ func (c *call) begin(method func() (*oauth2.Token, error)) <-chan result {
 	go func() {
 		r := result{err: errEnded} // as where the method ends the goroutine
 		defer func() {
+			close(done) // first, so that whoever has the result finds it not busy any more
 			results <- r
-			close(done)
 		}()
 		r.token, r.err = method()
 	}()
