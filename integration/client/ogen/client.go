@@ -4,7 +4,7 @@ package ogen
 
 import "context"
 
-//go:generate go tool ogen -config cfg.yaml -package ogen -target . -clean ../../openapi.yaml
+//go:generate go tool ogen -config cfg.yaml -package ogen -target . -clean -loglevel warn ../../openapi.yaml
 
 // ByTransport is the [SecuritySource] that ogen insists on where the description has a security scheme, for a client
 // whose HTTP client has a netoauth.Transport. It names no token: the Transport puts its own over the empty one, and
