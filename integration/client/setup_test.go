@@ -16,11 +16,13 @@ import (
 	"github.com/netoauth/netoauth/netoauthtest"
 )
 
-// logins are the three ways to a client.
+// logIn is a way to an HTTP client.
+type logIn func(*testing.T, context.Context, *netoauthtest.Server) *http.Client
+
 var logins = []struct {
 	name string
 	path string // where it logs in; "" if it has only a refresh token
-	dial func(*testing.T, context.Context, *netoauthtest.Server) *http.Client
+	dial logIn
 }{
 	{"API key", netoauthtest.APIKeyPath, func(t *testing.T, ctx context.Context, srv *netoauthtest.Server) *http.Client {
 		key, err := netoauth.ParseAPIKey(srv.Netosecret)

@@ -3,9 +3,10 @@
 //
 //	go -C integration test -v -count=1 -run TestTable ./peers
 //
-// shows the table in README.md on its standard output, among the lines of go test; with | grep '^|' behind it, the
-// table alone. The figures are counts in virtual time (see internal/suite/scenario), the same on any machine but for
-// a few that chance moves by a little; only the last row is a time, and depends on the machine.
+// shows the table in README.md on its standard output, among the lines of go test. With -update it writes the table
+// and the figures of README.md, and the rows that the project's README has of it. The numbers are counts in virtual time
+// (see internal/suite/scenario), the same on any machine but for a few that chance moves by a little; only the last row
+// is a time, and depends on the machine.
 //
 //	go -C integration test -run '^$' -bench . ./peers
 //

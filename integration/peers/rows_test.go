@@ -20,6 +20,7 @@ type figures struct {
 	renewals, short, outage, wrong, revocation, stubborn, fleet scenario.Figures
 
 	overloads [len(scenario.Overloads)]scenario.Figures
+	asked     []int // token requests in each second of the overload that is drawn
 
 	redirected  int // 1: the token went to a foreign host
 	allocations int
@@ -60,7 +61,11 @@ func overloadSituations() (all []situation) {
 	}
 	for i, o := range scenario.Overloads {
 		all = append(all, situation{name: "overload, " + o.Name, once: true, play: func(t *testing.T, s scenario.Subject, f *figures) {
-			f.overloads[i] = o.Play(t, plainly(s))
+			s = plainly(s)
+			if i == drawn {
+				s = counted(s, &f.asked)
+			}
+			f.overloads[i] = o.Play(t, s)
 		}})
 	}
 	return all
