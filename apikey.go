@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-jose/go-jose/v4"
@@ -63,18 +64,20 @@ const pasteAll = "paste all of it, and nothing else"
 
 // ParseAPIKey reads a NETOSECRET, the API key as the portal gives it out and the vendor documents
 // it: base64 of a JSON object with url, shortname, appname, sharedsecret and appkey. The base64 may
-// be standard or URL-safe, padded or not, with white space anywhere. Errors name what is missing or
-// wrong, and show no part of the key.
+// be standard or URL-safe, padded or not, with white space anywhere and quotes around it. Errors
+// name what is missing or wrong, or what was passed instead, and show no part of the key.
 func ParseAPIKey(s string) (*APIKey, error) {
-	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.Join(strings.Fields(s), ""))
+	s = strings.Join(strings.Fields(s), "")
+	if n := len(s) - 1; n > 0 && s[0] == s[n] && strings.IndexByte("\"'`", s[0]) >= 0 {
+		s = s[1:n]
+	}
 	if s == "" {
 		return nil, errors.New("netoauth: NETOSECRET is empty")
 	}
-	if strings.HasPrefix(s, "eyJ") && strings.Count(s, ".") == 2 {
-		return nil, errors.New("netoauth: this is a JWT, a request token made from a NETOSECRET, " +
-			"not the NETOSECRET itself")
+	text, err := decodeBase64(s)
+	if what := mistaken(s, text); what != "" {
+		return nil, errors.New("netoauth: this is " + what)
 	}
-	text, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
 	if err != nil {
 		return nil, errors.New("netoauth: NETOSECRET is not base64; " + pasteAll)
 	}
@@ -95,6 +98,46 @@ func ParseAPIKey(s string) (*APIKey, error) {
 	}
 	k.URL = base.String()
 	return k, nil
+}
+
+// decodeBase64 takes both alphabets, padded or not.
+func decodeBase64(s string) ([]byte, error) {
+	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
+	return base64.RawStdEncoding.DecodeString(s)
+}
+
+// mistaken names what people pass instead of a NETOSECRET, and what to pass; "" where s, which is
+// text in base64, is none of that. The base64 of an object, after white space perhaps, begins with
+// one of e, C, D and I, and so with none of a path's characters.
+func mistaken(s string, text []byte) string {
+	payload := strings.Split(s, ".")
+	name, value, assigned := strings.Cut(strings.TrimRight(s, "="), "=")
+	inner, err := decodeBase64(strings.Join(strings.Fields(string(text)), ""))
+	switch {
+	case strings.HasPrefix(s, "eyJ") && len(payload) == 3:
+		claims, _ := decodeBase64(payload[1])
+		if _, ok := endpoint.Object(claims)["appkey"]; ok {
+			return "a JWT, a request token made from a NETOSECRET, not the NETOSECRET itself"
+		}
+		return "a JWT, such as an access token, not a NETOSECRET, from which such tokens are got"
+	case strings.HasPrefix(s, "{"):
+		return "JSON in the clear; NETOSECRET is the base64 of it, as the portal gives it out"
+	case assigned && isName(name) && value != "" && strings.ContainsAny(value[:1], "eCDI\"'`"):
+		return "an assignment, NAME=value, not the NETOSECRET itself; pass the value alone"
+	case strings.ContainsAny(s[:1], "/.~\\") || strings.HasPrefix(s[1:], ":\\"):
+		return "a path, not a NETOSECRET; pass what the file holds"
+	case err == nil && endpoint.Object(inner) != nil:
+		return "a NETOSECRET that is encoded twice; decode it once"
+	default:
+		return ""
+	}
+}
+
+// isName reports whether s can be the name of a variable, with export before it perhaps.
+func isName(s string) bool {
+	return s != "" && len(s) < 50 && !strings.ContainsFunc(s, func(r rune) bool {
+		return r != '_' && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+	})
 }
 
 // parseFields returns the fields of the JSON object that a NETOSECRET holds.

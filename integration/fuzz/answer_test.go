@@ -117,14 +117,14 @@ func TestTokenAnswer_mayBeLarge(t *testing.T) {
 
 // checkAnswer gives one answer to each flow, and checks that what comes of it is a token for use or an error for people.
 func checkAnswer(t *testing.T, status int, contentType string, body []byte) {
-	var sent string
+	var sent, answer string
 	hc := &http.Client{Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
 		posted, err := io.ReadAll(req.Body)
 		if err != nil {
 			return nil, err
 		}
 		sent = sentCredential(posted)
-		answer := strings.NewReplacer(markRaw, sent, markForm, url.QueryEscape(sent), markJSON, plainJSON(sent), markPHP, phpJSON(sent), markSent, string(posted)).Replace(string(body))
+		answer = strings.NewReplacer(markRaw, sent, markForm, url.QueryEscape(sent), markJSON, plainJSON(sent), markPHP, phpJSON(sent), markSent, string(posted)).Replace(string(body))
 		return &http.Response{
 			Status:     fmt.Sprint(status),
 			StatusCode: status,
@@ -155,7 +155,7 @@ func checkAnswer(t *testing.T, status int, contentType string, body []byte) {
 		if token != nil {
 			t.Errorf("%s: a token and an error", flow.name)
 		}
-		checkError(t, flow.name, err, status, forms(sent))
+		checkError(t, flow.name, err, status, answer, forms(sent))
 	}
 }
 
@@ -172,7 +172,25 @@ func checkToken(t *testing.T, flow string, token *oauth2.Token, start time.Time)
 	}
 }
 
-func checkError(t *testing.T, flow string, err error, status int, sent []string) {
+// rejects reports whether the answer is the API's word that the credentials are refused.
+func rejects(flow string, status int, body string) bool {
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(body), &fields); err != nil && !errors.As(err, new(*json.UnmarshalTypeError)) {
+		fields = nil
+	}
+	_, api := fields["name"].(string)
+	_, oauth := fields["error"].(string)
+	switch {
+	case status == 401:
+		return true
+	case status/100 != 4 || status == 408 || status == 421 || status == 425 || status == 429:
+		return false
+	default:
+		return api || status == 400 && (oauth || flow == "refresh token")
+	}
+}
+
+func checkError(t *testing.T, flow string, err error, status int, body string, sent []string) {
 	t.Helper()
 	text := err.Error()
 	if len(text) > 4096 || strings.ContainsFunc(text, unprintable) {
@@ -193,8 +211,8 @@ func checkError(t *testing.T, flow string, err error, status int, sent []string)
 	}
 	checkSecrets(t, flow+": RetrieveError", r.Error()+" "+r.ErrorCode+" "+r.ErrorDescription, sent)
 	checkSecrets(t, flow+": RetrieveError.Body", string(r.Body), sent)
-	if rejected := status/100 == 4 && status != 408 && status != 425 && status != 429; errors.Is(err, netoauth.ErrRejected) != rejected {
-		t.Errorf("%s: ErrRejected at status %d is %t", flow, status, !rejected)
+	if rejected := errors.Is(err, netoauth.ErrRejected); rejected != rejects(flow, status, body) {
+		t.Errorf("%s: ErrRejected at status %d is %t", flow, status, rejected)
 	}
 }
 

@@ -79,6 +79,8 @@ func TestParseAPIKey_readsWhatPeoplePaste(t *testing.T) {
 		"both alphabets at once":  strings.Replace(std, "+", "-", 1),
 		"a final line break":      std + "\n",
 		"surrounding white space": " \t\r\n" + std + "\r\n\t ",
+		"quoted":                  `"` + std + `"`,
+		"quoted for a shell":      " '" + std + "'\n",
 		"no-break spaces around":  "\u00a0" + std + "\u00a0",
 		"wrapped at 64":           wrap(std, "\n", 64),
 		"wrapped at 76 with CRLF": wrap(std, "\r\n", 76),
