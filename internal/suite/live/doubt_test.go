@@ -119,10 +119,38 @@ func send(t *testing.T, transport *netoauth.Transport, req *http.Request) *http.
 }
 
 // unrepeatable returns a request to the API of w whose body cannot be had again.
-func unrepeatable(w *suite.World) *http.Request {
+func unrepeatable(w *suite.World) *http.Request { return unrepeatableAt(w, "") }
+
+func unrepeatableAt(w *suite.World, path string) *http.Request {
 	body := io.MultiReader(strings.NewReader("body"))
-	req, _ := http.NewRequestWithContext(w.Ctx, http.MethodPost, w.URL, body)
+	req, _ := http.NewRequestWithContext(w.Ctx, http.MethodPost, w.URL+path, body)
 	return req
+}
+
+// A request that is not yet sent when another one's 401 has put the token in doubt, and that can be
+// sent only once, waits for the renewal, 5 s at most.
+func TestTransport_unrepeatableRequestWaitsForTheRenewalUnderWay(t *testing.T) {
+	for _, tt := range []struct{ renewal, wait time.Duration }{
+		{2 * time.Second, 2 * time.Second},
+		{20 * time.Second, 5 * time.Second},
+	} {
+		suite.InBubble(t, func(t *testing.T, w *suite.World) {
+			w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			transport := w.Key.Client(w.Ctx).Transport.(*netoauth.Transport)
+			send(t, transport, get(w))
+			w.RevokeAccessTokens()
+			w.Delay(tt.renewal)
+			suite.Diff(t, "status of the first", 401, send(t, transport, unrepeatable(w)).StatusCode)
+			start := time.Now()
+			want := 200
+			if tt.wait < tt.renewal {
+				want = 401
+			}
+			suite.Diff(t, "status of the second", want, send(t, transport, unrepeatable(w)).StatusCode)
+			suite.Diff(t, "wait", tt.wait, time.Since(start))
+			netoauth.Wait(w.Ctx, transport.Source)
+		})
+	}
 }
 
 func TestTransport_unrepeatableRequestStartsTheRenewalAndDoesNotWait(t *testing.T) {

@@ -1,0 +1,108 @@
+package live_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/internal/suite"
+	"golang.org/x/oauth2"
+)
+
+// unreachable fails as the dialer, or a connection, does.
+func unreachable(op string) http.RoundTripper {
+	return suite.RoundTripper(func(*http.Request) (*http.Response, error) {
+		return nil, &net.OpError{Op: op, Net: "tcp", Err: errors.New("connection reset by peer")}
+	})
+}
+
+// A refresh token whose answer was lost may be used up: a server that rotates them ends the session
+// when it comes again. Who can log in sends it again only where there is nothing else to send.
+func TestPassword_refreshTokenThatMayBeUsedUp(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		answers []http.RoundTripper // after the log-in
+		asked   []string            // within a minute of requests each second
+		served  string              // the first callers get
+	}{
+		{"lost, then a log-in works", []http.RoundTripper{gateway, issues("B")},
+			[]string{"refresh R-A", "log in"}, "B B"},
+		{"lost, then log-ins fail for long", []http.RoundTripper{gateway, overload, overload, overload, issues("B")},
+			[]string{"refresh R-A", "log in", "log in", "log in", "log in"}, "error error"},
+		{"reset", []http.RoundTripper{reset, issues("B")}, []string{"refresh R-A", "log in"}, "B B"},
+		{"a broken answer", []http.RoundTripper{suite.Answer(200, "{"), issues("B")},
+			[]string{"refresh R-A", "log in"}, "B B"},
+		{"a 503 that is not the API's", []http.RoundTripper{suite.Answer(503, ""), issues("B")},
+			[]string{"refresh R-A", "log in"}, "B B"},
+		{"lost, then the log-in is refused: nothing else is left",
+			[]http.RoundTripper{gateway, rejects, issues("B")},
+			[]string{"refresh R-A", "log in", "refresh R-A"}, "B B"},
+		{"lost, nothing else is left, and that is refused", []http.RoundTripper{gateway, rejects, refuses, issues("B")},
+			[]string{"refresh R-A", "log in", "refresh R-A", "log in"}, "error error"},
+
+		{"no connection: log-ins and refreshes take turns", []http.RoundTripper{noHost, noHost, issues("B")},
+			[]string{"refresh R-A", "log in", "refresh R-A"}, "B B"},
+		{"overload, in the API's words", []http.RoundTripper{overload, overload, issues("B")},
+			[]string{"refresh R-A", "log in", "refresh R-A"}, "B B"},
+		{"unused, then lost", []http.RoundTripper{overload, overload, gateway, overload, issues("B")},
+			[]string{"refresh R-A", "log in", "refresh R-A", "log in", "log in"}, "error error"},
+		{"unused, and the log-in is refused", []http.RoundTripper{overload, rejects, issues("B")},
+			[]string{"refresh R-A", "log in", "refresh R-A"}, "B B"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			answers := append([]http.RoundTripper{issues("A")}, tt.answers...)
+			act(t, user, netoauth.Options{}, answers, func(t *testing.T, src oauth2.TokenSource, s *script) {
+				suite.MustToken(t, src)
+				s.take()
+				time.Sleep(time.Minute)
+				suite.Diff(t, "what callers get", tt.served, ask(src, 2))
+				ask(src, 30)
+				suite.Diff(t, "requests", tt.asked, s.take())
+			})
+		})
+	}
+}
+
+// Refresh has nothing else to send.
+func TestRefresh_hasNoChoice(t *testing.T) {
+	answers := []http.RoundTripper{gateway, gateway, issues("B")}
+	act(t, refresher, netoauth.Options{}, answers, func(t *testing.T, src oauth2.TokenSource, s *script) {
+		suite.Diff(t, "token", "B", suite.MustToken(t, src))
+		suite.Diff(t, "requests", []string{"refresh R", "refresh R", "refresh R"}, s.take())
+	})
+}
+
+// The next exchange is not to meet the same dead connection.
+func TestTokenSource_closesIdleConnectionsAfterATimeOut(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		first http.RoundTripper
+		want  int
+	}{
+		{"no answer in time", unanswered, 1},
+		{"another fault", gateway, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				base := &idler{RoundTripper: &script{answers: []http.RoundTripper{tt.first, issues("A")}}}
+				client := &http.Client{Transport: base, Timeout: 5 * time.Second}
+				ctx := context.WithValue(t.Context(), oauth2.HTTPClient, client)
+				suite.MustToken(t, user(netoauth.Options{}).TokenSource(ctx))
+				suite.Diff(t, "times connections were closed", tt.want, base.closed)
+			})
+		})
+	}
+}
+
+// idler counts how often its idle connections are closed.
+type idler struct {
+	http.RoundTripper
+	closed int
+}
+
+func (i *idler) CloseIdleConnections() { i.closed++ }
