@@ -274,14 +274,13 @@ func (k *APIKey) exchange(
 		return nil, err
 	}
 	body, _ := json.Marshal(map[string]string{"jwt": signed}) // which cannot fail
-	return x.newToken(x.post(ctx, tokenRequest{
-		path: "/api/v1/auth/token",
-		json: string(body),
-		hint: fmt.Sprintf("check that the NETOSECRET is current (a new shared secret ends the old "+
-			"one at once) and reaches the account %.100q; an IP allow list of the account can be the "+
-			"cause, too", k.Shortname),
-		sent: append(strings.Split(signed, "."), signed), // the middle part alone tells the AppKey
-	}))
+	hint := fmt.Sprintf("check that the NETOSECRET is current (a new shared secret ends the old one "+
+		"at once) and reaches the account %.100q; an IP allow list of the account can be the cause, "+
+		"too", k.Shortname)
+	sent := append(strings.Split(signed, "."), signed) // the middle part alone tells the AppKey
+	return x.newToken(x.post(ctx, endpoint.Request{
+		URL: "/api/v1/auth/token", ContentType: endpoint.JSON, Body: string(body),
+	}, hint, sent...))
 }
 
 // reload returns the key with what Reload has returned, if that is something new.

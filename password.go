@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/netoauth/netoauth/internal/endpoint"
 	"golang.org/x/oauth2"
 )
 
@@ -77,12 +78,11 @@ func (p *Password) secrets() []string { return []string{string(p.Password)} }
 
 // logIn exchanges the user's name and password.
 func (p *Password) logIn(ctx context.Context, x *exchange) (*oauth2.Token, error) {
-	return x.newToken(x.post(ctx, tokenRequest{
-		path: "/api/auth/bearer/token",
-		form: url.Values{"username": {p.Username}, "password": {string(p.Password)}},
-		hint: "check the user name and the password; multi-factor log-in or an IP allow list of the " +
-			"account can be the cause, too",
-	}))
+	form := url.Values{"username": {p.Username}, "password": {string(p.Password)}}
+	return x.newToken(x.post(ctx, endpoint.Request{
+		URL: "/api/auth/bearer/token", ContentType: endpoint.Form, Body: form.Encode(),
+	}, "check the user name and the password; multi-factor log-in or an IP allow list of the account "+
+		"can be the cause, too"))
 }
 
 // reload returns the user with what Reload has returned, if that is something new.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -23,11 +22,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-const (
-	exchangeTimeout    = 30 * time.Second // for an exchange, all its tries included
-	maxTries           = 3                // of an exchange that somebody waits for, at a passing fault
-	minPause, maxPause = 400 * time.Millisecond, 800 * time.Millisecond
-)
+// exchangeTimeout is for an exchange, all its tries included.
+const exchangeTimeout = 30 * time.Second
 
 // Refresh signs in with a refresh token and no credentials to log in again: once that token is
 // refused, a person must get another. In the API's reference it is "via Refresh Token", POST
@@ -222,14 +218,17 @@ func (f *flow) debug(message string, attrs ...any) {
 
 // fault says what a failed exchange means for the next one.
 func fault(err error) renewal.Fault {
-	e, answered := errors.AsType[*Error](err)
-	if !answered {
-		return renewal.Fault{Passing: true}
+	if e, answered := errors.AsType[*Error](err); answered {
+		return renewal.Fault{Passing: !e.refused, RetryAfter: e.RetryAfter}
 	}
-	return renewal.Fault{Passing: !e.refused, RetryAfter: e.RetryAfter}
+	_, unasked := errors.AsType[unasked](err)
+	return renewal.Fault{Passing: true, Unasked: unasked}
 }
 
 func passing(err error) bool { return fault(err).Passing }
+
+// unasked is the error of a try in which there was nothing to ask the API with.
+type unasked struct{ error }
 
 // exchange is one exchange: a look at the Store first, the tries, and what came of them. It refreshes
 // while that works, and else logs in.
@@ -271,7 +270,7 @@ func (x *exchange) takeOver(news *oauth2.Token) *renewal.Token {
 	if news == nil || x.fetch == nil {
 		return nil
 	}
-	t := storedToken(news)
+	t := renewal.NewStoredToken(news, time.Now())
 	same := func(r *renewal.Token) bool { return r.Token.AccessToken == news.AccessToken }
 	if len(x.fetch.Refused) > 2 || slices.ContainsFunc(x.fetch.Refused, same) {
 		return nil
@@ -285,26 +284,17 @@ func (x *exchange) takeOver(news *oauth2.Token) *renewal.Token {
 	return t
 }
 
-// storedToken returns a token that was not issued to this program now.
-func storedToken(t *oauth2.Token) *renewal.Token {
-	end, lifetime, stale := endpoint.Stored(t, time.Now())
-	c := *t
-	c.Expiry = end
-	token := renewal.NewToken(&c, lifetime)
-	if stale {
-		token = renewal.Stale(&c, lifetime)
-	}
-	token.Stored = true
-	return token
-}
-
 // end makes known what the exchange, or the look alone, has come to.
 func (x *exchange) end() {
-	a := about{sessionExpiry: x.session.End(), storeErr: x.storeErr}
-	if x.credential != nil {
-		a.account = x.credential.account()
+	x.known.Store(&about{x.account(), x.session.End(), x.storeErr})
+}
+
+// account is that of the credential in use, "" where there is none.
+func (x *exchange) account() string {
+	if x.credential == nil {
+		return ""
 	}
-	x.known.Store(&a)
+	return x.credential.account()
 }
 
 // exchange makes the exchange, or takes over the token that another program has stored meanwhile,
@@ -318,12 +308,7 @@ func (x *exchange) exchange() (*renewal.Token, error) {
 	if t != nil && t.Stored {
 		return t, nil
 	}
-	e := Exchange{
-		Flow: x.name, Account: x.known.Load().account, Err: err, StoreErr: x.storeErr,
-	}
-	if x.credential != nil {
-		e.Account = x.credential.account()
-	}
+	e := Exchange{Flow: x.name, Account: x.account(), Err: err, StoreErr: x.storeErr}
 	issued := x.over
 	if err == nil {
 		e.Expiry, e.Refreshed, issued = t.Token.Expiry, x.refreshed, &t.Token
@@ -333,7 +318,7 @@ func (x *exchange) exchange() (*renewal.Token, error) {
 		x.OnToken(&c)
 	}
 	e.Took = time.Since(start)
-	if err != nil && x.fetch != nil {
+	if err != nil {
 		e.RetryIn = x.fetch.Settle(err)
 	}
 	x.report(e)
@@ -378,18 +363,14 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 	if x.stuck {
 		return x.withoutStore()
 	}
-	if x.fetch != nil {
-		x.fetch.Queue()
-	}
+	x.fetch.Queue()
 	err = errEnded // as where f ends the goroutine
 	called, failure := x.session.Update(x.ctx, func(news *oauth2.Token) (*oauth2.Token, error) {
 		if t = x.takeOver(news); t != nil {
 			err = nil
 			return nil, nil
 		}
-		if x.fetch != nil {
-			x.fetch.Ask()
-		}
+		x.fetch.Ask()
 		t, err = x.ask(true)
 		return x.toStore(t, err)
 	})
@@ -424,9 +405,7 @@ func (x *exchange) toStore(t *renewal.Token, err error) (*oauth2.Token, error) {
 
 // withoutStore is the exchange where the Store has failed before it could take place in Update.
 func (x *exchange) withoutStore() (*renewal.Token, error) {
-	if x.fetch != nil {
-		x.fetch.Ask()
-	}
+	x.fetch.Ask()
 	if x.credential != nil {
 		x.warn("the Store cannot be used, logging in", x.storeErr)
 		return x.ask(false)
@@ -435,30 +414,20 @@ func (x *exchange) withoutStore() (*renewal.Token, error) {
 		"token was left unused: "+x.storeErr.Error(), x.storeErr)
 }
 
-// ask asks the API for a token, with more tries at a passing fault while somebody waits for it. No
-// further try begins in the second half of its time: an answer that came too late would lose the
-// next refresh token. With refresh it may use the refresh token.
-func (x *exchange) ask(refresh bool) (*renewal.Token, error) {
+// ask asks the API for a token, with more tries at a passing fault while somebody waits for it. With
+// refresh it may use the refresh token.
+func (x *exchange) ask(refresh bool) (t *renewal.Token, err error) {
 	ctx, cancel := endpoint.WithTimeout(x.ctx, exchangeTimeout)
 	defer cancel()
-	late := time.Now().Add(exchangeTimeout / 2)
-	again := func() bool { return x.fetch != nil && x.fetch.Wanted() && time.Now().Before(late) }
-	for try := 1; ; try++ {
-		t, err := x.try(ctx, refresh)
+	err = x.fetch.Try(exchangeTimeout, func() error {
+		issued, err := x.try(ctx, refresh)
 		if err == nil {
-			x.session.Issued(t)
-			x.over = nil
-			return renewal.NewToken(t, endpoint.Lifetime(t)), nil
+			x.session.Issued(issued)
+			t, x.over = renewal.NewToken(issued, endpoint.Lifetime(issued)), nil
 		}
-		f := fault(err)
-		if try == maxTries || x.endpoint == "" || !f.Passing || f.RetryAfter > 0 || !again() {
-			return nil, err
-		}
-		time.Sleep(minPause + rand.N(maxPause-minPause))
-		if !again() {
-			return nil, err
-		}
-	}
+		return err
+	})
+	return t, err
 }
 
 // try refreshes while that works, and else logs in. A program that stood still does not know
@@ -488,9 +457,10 @@ func (x *exchange) try(ctx context.Context, refresh bool) (*oauth2.Token, error)
 
 var (
 	errAside = errors.New("the refresh token was left aside, after a fault of the refresh before")
-	errStood = errors.New("netoauth: refresh token: the program stood still during the exchange, so the " +
-		"refresh token was not sent again")
-	errNone = errors.New("netoauth: refresh token: there is none in RefreshToken or the Store; set it")
+	errStood = unasked{errors.New("netoauth: refresh token: the program stood still during the " +
+		"exchange, so the refresh token was not sent again")}
+	errNone = unasked{errors.New("netoauth: refresh token: there is none in RefreshToken or the " +
+		"Store; set it")}
 )
 
 // refreshOnly is a try of Refresh. Its own refresh token is tried, once, where a stored one was
@@ -505,7 +475,7 @@ func (x *exchange) refreshOnly(ctx context.Context, allowed bool) (*oauth2.Token
 	case token == "":
 		return nil, errNone
 	case oneLine("", token) != nil:
-		return nil, fmt.Errorf("netoauth: %s: %w", x.name, oneLine("the stored refresh token", token))
+		return nil, unasked{fmt.Errorf("netoauth: %s: %w", x.name, oneLine("the stored refresh token", token))}
 	}
 	t, err := x.refresh(ctx, token)
 	e, _ := errors.AsType[*Error](err)
@@ -527,12 +497,12 @@ func (x *exchange) refresh(ctx context.Context, token string) (*oauth2.Token, er
 		hint = "log in again for a new refresh token"
 	}
 	x.refreshed, x.foreign = true, append(x.foreign, token)
-	r, err := x.post(ctx, tokenRequest{
-		path: "/api/auth/bearer/refresh",
-		form: url.Values{"refresh_token": {token}},
-		hint: hint,
-		sent: []string{token},
-	})
+	r, err := x.post(ctx, endpoint.Request{
+		URL:         "/api/auth/bearer/refresh",
+		ContentType: endpoint.Form,
+		Body:        url.Values{"refresh_token": {token}}.Encode(),
+		Refresh:     true,
+	}, hint, token)
 	switch {
 	case r.Token != nil:
 		r.Token.RefreshToken = cmp.Or(r.Token.RefreshToken, token)
@@ -586,35 +556,21 @@ func (x *exchange) reload(ctx context.Context, refusal error) (*oauth2.Token, er
 	return next.logIn(ctx, x)
 }
 
-// tokenRequest is a request to one of the three token endpoints.
-type tokenRequest struct {
-	path string
-	form url.Values // the body, unless that is JSON
-	json string
-	hint string   // what to do where the API refuses it
-	sent []string // the credentials in the body
-}
-
-// post sends r. Without a usable token it returns why there is none, beside what was answered,
-// which is never nil.
-func (x *exchange) post(ctx context.Context, r tokenRequest) (*endpoint.Response, error) {
-	x.endpoint = x.base.String() + r.path
-	request := endpoint.Request{
-		URL:         x.endpoint,
-		ContentType: endpoint.JSON,
-		Body:        r.json,
-		Refresh:     x.refreshed,
-		Secrets:     x.secrets(r.sent...),
-	}
-	if r.form != nil {
-		request.ContentType, request.Body = endpoint.Form, r.form.Encode()
-	}
+// post sends r, whose URL is a path of the API and whose body has the credentials sent. Without a
+// usable token it returns why there is none, with hint where the API refuses what was sent, beside
+// what was answered, which is never nil.
+func (x *exchange) post(
+	ctx context.Context, r endpoint.Request, hint string, sent ...string,
+) (*endpoint.Response, error) {
+	r.URL = x.base.String() + r.URL
+	r.Secrets = x.secrets(sent...)
+	x.endpoint = r.URL
 	what := x.name
-	if x.credential != nil {
-		what += fmt.Sprintf(" of %.100q", x.credential.account())
+	if account := x.account(); account != "" {
+		what += fmt.Sprintf(" of %.100q", account)
 	}
-	what += ": POST " + x.endpoint + ": "
-	answer, err := endpoint.Post(ctx, request)
+	what += ": POST " + r.URL + ": "
+	answer, err := endpoint.Post(ctx, r)
 	if err != nil {
 		x.silent = x.silent || errors.Is(err, context.DeadlineExceeded)
 		text := fmt.Sprintf("netoauth: %s%v; no answer, check the network and the URL", what, err)
@@ -626,8 +582,8 @@ func (x *exchange) post(ctx context.Context, r tokenRequest) (*endpoint.Response
 	return answer, &Error{
 		StatusCode: answer.StatusCode, Name: answer.Name, Message: answer.Message,
 		RetryAfter: answer.RetryAfter,
-		what:       what, problem: answer.Problem, hint: cmp.Or(answer.Hint, r.hint), date: answer.Date,
-		rejected: answer.Rejected, refused: answer.Rejected || answer.Over && x.refreshed,
+		what:       what, problem: answer.Problem, hint: cmp.Or(answer.Hint, hint), date: answer.Date,
+		rejected: answer.Rejected, refused: answer.Rejected || answer.Over && r.Refresh,
 		causes: answer.Causes,
 	}
 }

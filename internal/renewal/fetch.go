@@ -2,12 +2,13 @@ package renewal
 
 import (
 	"errors"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 )
 
 // Fetch is one call of a Source's function. Its exported fields and its methods are for that
-// function, in its goroutine.
+// function, in its goroutine; Queue, Ask, Settle and Try do with a nil Fetch, too.
 type Fetch struct {
 	// Current is the token that was current when the fetch began, with an empty AccessToken where
 	// there was none.
@@ -114,13 +115,42 @@ func (s *Source) take(f *Fetch) {
 	s.current.Store(f.token)
 }
 
-// Wanted reports whether a failed try is to be followed by another in the same fetch: somebody
-// waits, and the fetch before this one did not fail.
-func (f *Fetch) Wanted() bool { return f.retries && f.waiting.Load() > 0 }
+// A failed try of a fetch is followed by another, after a pause, up to maxTries.
+const (
+	maxTries           = 3
+	minPause, maxPause = 400 * time.Millisecond, 800 * time.Millisecond
+)
+
+// Try calls try, and again where that meets a fault that may pass, as long as somebody waits and if
+// the fetch before this one did not fail. No further try begins in the second half of limit, which
+// all tries have: an answer that came too late would lose what it brings. Without a fetch, f being
+// nil, nobody waits.
+func (f *Fetch) Try(limit time.Duration, try func() error) error {
+	late := time.Now().Add(limit / 2)
+	wanted := func() bool {
+		return f != nil && f.retries && f.waiting.Load() > 0 && time.Now().Before(late)
+	}
+	for n := 1; ; n++ {
+		err := try()
+		if err == nil || n == maxTries || !wanted() {
+			return err
+		}
+		if fault := f.source.classify(err); !fault.Passing || fault.Unasked || fault.RetryAfter > 0 {
+			return err
+		}
+		time.Sleep(minPause + rand.N(maxPause-minPause))
+		if !wanted() {
+			return err
+		}
+	}
+}
 
 // Queue tells that the fetch waits for its turn among other programs, not for the API. Until Ask
 // is called, the current token is usable to lastMargin before its end.
 func (f *Fetch) Queue() {
+	if f == nil {
+		return
+	}
 	f.source.mu.Lock()
 	defer f.source.mu.Unlock()
 	f.queued = true
@@ -128,6 +158,9 @@ func (f *Fetch) Queue() {
 
 // Ask tells that the fetch goes on to ask the API.
 func (f *Fetch) Ask() {
+	if f == nil {
+		return
+	}
 	f.source.mu.Lock()
 	defer f.source.mu.Unlock()
 	f.queued, f.askedAt = false, time.Now()
@@ -164,6 +197,9 @@ func (f *Fetch) letGo() {
 // Settle returns how long the next fetch has to wait after this one, which failed with err. Where
 // the function does not call it, the Source does.
 func (f *Fetch) Settle(err error) time.Duration {
+	if f == nil {
+		return 0
+	}
 	wait := f.source.backOff.after(f.source.classify(err))
 	f.retryAt = time.Now().Add(wait)
 	return wait

@@ -336,25 +336,42 @@ func TestFetch_knowsWhichTokensWereRefused(t *testing.T) {
 	})
 }
 
-func TestFetch_isWantedWhileSomebodyWaits(t *testing.T) {
-	inBubble(t, false, func(t *testing.T, s *renewal.Source, d *desk) {
-		var wanted []bool
-		d.meet = func(f *renewal.Fetch) {
-			time.Sleep(time.Second)
-			wanted = append(wanted, f.Wanted())
-			time.Sleep(time.Second)
-			wanted = append(wanted, f.Wanted())
-		}
-		d.err = errPassing
-		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-		defer cancel()
-		s.Get(ctx)
-		synctest.Wait()
-		time.Sleep(time.Minute)
-		get(t, s)
-		diff(t, "wanted: while it waits, after that, and after a failed fetch",
-			[]bool{true, false, false, false}, wanted)
-	})
+// Up to three times at a fault that may pass, while somebody waits, unless the fetch before failed.
+func TestFetch_tries(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		waits   time.Duration // the caller
+		takes   time.Duration // each try
+		fault   renewal.Fault
+		want    int
+		instead int // tries of the fetch after it
+	}{
+		{"a fault that may pass", time.Hour, time.Second, renewal.Fault{Passing: true}, 3, 1},
+		{"a refusal", time.Hour, time.Second, renewal.Fault{}, 1, 1},
+		{"a wait that the API asks for", time.Hour, time.Second, renewal.Fault{Passing: true, RetryAfter: 1}, 1, 1},
+		{"nothing to ask with", time.Hour, time.Second, renewal.Fault{Passing: true, Unasked: true}, 1, 1},
+		{"the caller leaves in a try", time.Second / 2, time.Second, renewal.Fault{Passing: true}, 1, 1},
+		{"the caller leaves in a pause", 1200 * time.Millisecond, time.Second, renewal.Fault{Passing: true}, 1, 1},
+		{"half of the time is over", time.Hour, 16 * time.Second, renewal.Fault{Passing: true}, 1, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			tries := 0
+			s := renewal.New(func(f *renewal.Fetch) (*renewal.Token, error) {
+				return nil, f.Try(30*time.Second, func() error { tries++; time.Sleep(tt.takes); return errPassing })
+			}, func(error) renewal.Fault { return tt.fault }, false)
+			for _, want := range []int{tt.want, tt.instead} {
+				tries = 0
+				ctx, cancel := context.WithTimeout(t.Context(), tt.waits)
+				s.Get(ctx)
+				cancel()
+				s.Wait(t.Context())
+				diff(t, tt.name, want, tries)
+				time.Sleep(time.Hour)
+			}
+		})
+	}
+	diff(t, "without a fetch", errPassing.Error(),
+		(*renewal.Fetch)(nil).Try(time.Second, func() error { return errPassing }).Error())
 }
 
 func TestSource_endOfAFetchsGoroutineIsAnError(t *testing.T) {
@@ -426,7 +443,7 @@ func TestToken_agreesWithValidOfOauth2(t *testing.T) {
 }
 
 func TestToken_staleWhateverItsLifetime(t *testing.T) {
-	c := renewal.Stale(&oauth2.Token{AccessToken: "t", Expiry: time.Now().Add(life)}, life)
+	c := renewal.NewStoredToken(&oauth2.Token{AccessToken: "t", ExpiresIn: 300}, time.Now())
 	diff(t, "Fresh", false, c.Fresh(time.Now()))
 	endless := renewal.NewToken(&oauth2.Token{AccessToken: "t"}, 0)
 	diff(t, "Fresh without an end", true, endless.Fresh(time.Now().Add(100*365*24*time.Hour)))

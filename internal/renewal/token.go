@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/netoauth/netoauth/internal/endpoint"
 	"golang.org/x/oauth2"
 )
 
@@ -56,10 +57,17 @@ func NewToken(t *oauth2.Token, lifetime time.Duration) *Token {
 	return c
 }
 
-// Stale returns a Token that is past its renewal point, whatever its lifetime says.
-func Stale(t *oauth2.Token, lifetime time.Duration) *Token {
-	c := NewToken(t, lifetime)
-	c.renewAt = time.Time{}
+// NewStoredToken is NewToken for a token that was not issued to this source now. Where its age is
+// not known it is past its renewal point.
+func NewStoredToken(t *oauth2.Token, now time.Time) *Token {
+	end, lifetime, stale := endpoint.Stored(t, now)
+	stored := *t
+	stored.Expiry = end
+	c := NewToken(&stored, lifetime)
+	c.Stored = true
+	if stale {
+		c.renewAt = time.Time{}
+	}
 	return c
 }
 
