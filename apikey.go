@@ -230,12 +230,12 @@ func (k *APIKey) Client(ctx context.Context) *http.Client {
 
 func (k *APIKey) flow(ctx context.Context) (*flow, error) {
 	key := *k
-	f := newFlow(ctx, "API key", k.Shortname, k.URL, k.Options)
+	f := newFlow(ctx, "API key", k.Shortname, k.URL, k.Options,
+		notEmpty("Shortname", k.Shortname),
+		notEmpty("AppName", k.AppName),
+		notEmpty("AppKey", string(k.AppKey)),
+		notEmpty("SharedSecret", string(k.SharedSecret)))
 	f.credential = &key
-	f.require("Shortname", k.Shortname)
-	f.require("AppName", k.AppName)
-	f.require("AppKey", string(k.AppKey))
-	f.require("SharedSecret", string(k.SharedSecret))
 	return f, f.unusable
 }
 
@@ -246,11 +246,11 @@ func (k *APIKey) secrets() []string { return []string{string(k.AppKey), string(k
 // logIn exchanges a request token, and where that is refused and the server's clock is far from
 // ours, another one that is signed by the server's.
 func (k *APIKey) logIn(ctx context.Context, x *exchange) (*oauth2.Token, error) {
-	t, err := k.exchange(ctx, x, time.Now().Add(-backdated))
+	t, err := k.send(ctx, x, time.Now().Add(-backdated))
 	if date := serverTime(err); !date.IsZero() {
 		x.Logger.WarnContext(ctx, "netoauth: log-in refused, signing again with the server's time",
 			x.attrs("clock_off_by", time.Until(date).Round(time.Second).String())...)
-		t, err = k.exchange(ctx, x, date)
+		t, err = k.send(ctx, x, date)
 	}
 	return t, err
 }
@@ -265,10 +265,8 @@ func serverTime(err error) time.Time {
 	return e.date
 }
 
-// exchange exchanges a request token that is issued at iat.
-func (k *APIKey) exchange(
-	ctx context.Context, x *exchange, iat time.Time,
-) (*oauth2.Token, error) {
+// send exchanges a request token that is issued at iat.
+func (k *APIKey) send(ctx context.Context, x *exchange, iat time.Time) (*oauth2.Token, error) {
 	signed, err := k.requestToken(iat)
 	if err != nil {
 		return nil, err

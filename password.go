@@ -63,12 +63,12 @@ func (p *Password) Client(ctx context.Context) *http.Client {
 
 func (p *Password) flow(ctx context.Context) (*flow, error) {
 	user := *p
-	f := newFlow(ctx, "password", p.Username, p.URL, p.Options)
+	f := newFlow(ctx, "password", p.Username, p.URL, p.Options,
+		notEmpty("Username", p.Username),
+		notEmpty("Password", string(p.Password)),
+		endpoint.OneLine("Username", p.Username),
+		endpoint.OneLine("Password", string(p.Password)))
 	f.credential = &user
-	f.require("Username", p.Username)
-	f.require("Password", string(p.Password))
-	f.oneLine("Username", p.Username)
-	f.oneLine("Password", string(p.Password))
 	return f, f.unusable
 }
 
@@ -105,7 +105,9 @@ func (p *Password) reload(ctx context.Context) (credential, []string, error) {
 	case next.Username == p.Username && next.Password == p.Password:
 		return nil, nil, nil
 	}
-	bad := cmp.Or(oneLine("Username", next.Username), oneLine("Password", string(next.Password)))
+	bad := cmp.Or(
+		endpoint.OneLine("Username", next.Username),
+		endpoint.OneLine("Password", string(next.Password)))
 	if bad != nil {
 		return nil, secrets, fmt.Errorf("in what it returned, %w", bad)
 	}

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -45,12 +44,10 @@ type Refresh struct {
 // Format prints the type alone, whatever the verb.
 func (r Refresh) Format(s fmt.State, _ rune) { io.WriteString(s, "netoauth.Refresh{"+redacted+"}") }
 
-// Token exchanges the refresh token, now: nothing is cached, and ctx bounds it. Where the API
-// rotates refresh tokens, the one in r is used up: the next is in the token, in OnToken, and in the
-// Store, whose refresh token is the one that is exchanged.
-//
-// The HTTP client is the one in ctx, see [oauth2.HTTPClient]. For the errors see [Error] and
-// [ErrRejected].
+// Token exchanges the refresh token, now: nothing is cached, and ctx bounds it and has the HTTP
+// client, see [oauth2.HTTPClient]. Where the API rotates refresh tokens, the one in r is used up:
+// the next is in the token, in OnToken, and in the Store, whose refresh token is the one that is
+// exchanged. For the errors see [Error] and [ErrRejected].
 func (r *Refresh) Token(ctx context.Context) (*oauth2.Token, error) {
 	return once(ctx, r.flow)
 }
@@ -71,12 +68,13 @@ func (r *Refresh) Client(ctx context.Context) *http.Client {
 }
 
 func (r *Refresh) flow(ctx context.Context) (*flow, error) {
-	f := newFlow(ctx, "refresh token", "", r.URL, r.Options)
-	f.own = string(r.RefreshToken)
-	if f.own == "" && f.Store == nil && (f.InitialToken == nil || f.InitialToken.RefreshToken == "") {
-		f.require("RefreshToken", "")
+	own := string(r.RefreshToken)
+	problem := endpoint.OneLine("RefreshToken", own)
+	if r.Store == nil && (r.InitialToken == nil || r.InitialToken.RefreshToken == "") {
+		problem = cmp.Or(notEmpty("RefreshToken", own), problem)
 	}
-	f.oneLine("RefreshToken", f.own)
+	f := newFlow(ctx, "refresh token", "", r.URL, r.Options, problem)
+	f.own = own
 	return f, f.unusable
 }
 
@@ -112,42 +110,32 @@ type flow struct {
 	known atomic.Pointer[about]
 }
 
-// newFlow returns the flow of a credential, as far as all of them have it in common.
-func newFlow(ctx context.Context, name, account, rawURL string, o Options) *flow {
+// newFlow returns the flow of a credential, which the first of problems that is not nil makes
+// unusable.
+func newFlow(
+	ctx context.Context, name, account, rawURL string, o Options, problems ...error,
+) *flow {
 	f := &flow{Options: o, ctx: ctx, name: name}
 	f.known.Store(&about{account: account})
-	f.base, f.unusable = origin.Parse(rawURL, DefaultURL)
-	if f.unusable != nil {
-		f.unusable = fmt.Errorf("netoauth: %s: %w", name, f.unusable)
-	}
 	f.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.InitialToken != nil {
 		initial := *o.InitialToken // a copy: the caller may go on with its own
 		f.InitialToken = &initial
-		f.oneLine("InitialToken's RefreshToken", initial.RefreshToken)
+		problems = append(problems,
+			endpoint.OneLine("InitialToken's RefreshToken", initial.RefreshToken))
+	}
+	base, err := origin.Parse(rawURL, DefaultURL)
+	f.base = base
+	if f.unusable = cmp.Or(append(problems, err)...); f.unusable != nil {
+		f.unusable = fmt.Errorf("netoauth: %s: %w", name, f.unusable)
 	}
 	return f
 }
 
-// require makes f unusable where a field of the credential is empty. What was wrong before stays.
-func (f *flow) require(field, value string) {
-	if value == "" && f.unusable == nil {
-		f.unusable = fmt.Errorf("netoauth: %s: %s is empty; set it", f.name, field)
-	}
-}
-
-// oneLine makes f unusable where a field of the credential has a line break.
-func (f *flow) oneLine(field, value string) {
-	if err := oneLine(field, value); err != nil && f.unusable == nil {
-		f.unusable = fmt.Errorf("netoauth: %s: %w", f.name, err)
-	}
-}
-
-// oneLine returns an error where a field has a line break, which no user name, password or refresh
-// token has (RFC 6749 appendix A): a file that ends in one, say.
-func oneLine(field, value string) error {
-	if strings.ContainsAny(value, "\r\n") {
-		return fmt.Errorf("%s has a line break; remove it, as strings.TrimSpace does", field)
+// notEmpty returns an error where a field has no value.
+func notEmpty(field, value string) error {
+	if value == "" {
+		return fmt.Errorf("%s is empty; set it", field)
 	}
 	return nil
 }
@@ -160,10 +148,10 @@ func newTokenSource(
 	if err != nil {
 		return &failed{f.name, f.known.Load().account, err}
 	}
-	f.session = session.New(f.store(), f.own, f.InitialToken, f.credential != nil)
+	f.session = session.New(f.Store, f.own, f.InitialToken, f.credential != nil)
 	s := &tokenSource{
 		base:  f.base,
-		begin: func(fetch *renewal.Fetch) rawSource { return &exchange{flow: f, fetch: fetch} },
+		begin: func(fetch *renewal.Fetch) signIn { return &exchange{flow: f, fetch: fetch} },
 		about: func() about { return *f.known.Load() },
 		debug: f.debug,
 		name:  f.name,
@@ -183,23 +171,15 @@ func once(
 	if f.credential != nil {
 		f.Store, f.InitialToken = nil, nil
 	}
-	f.session = session.New(f.store(), f.own, f.InitialToken, f.credential != nil)
+	f.session = session.New(f.Store, f.own, f.InitialToken, f.credential != nil)
 	if f.Store == nil {
 		f.session.Load(ctx) // InitialToken, without I/O
 	}
-	t, err := (&exchange{flow: f}).exchange()
+	t, err := (&exchange{flow: f}).perform()
 	if err != nil {
 		return nil, err
 	}
 	return &t.Token, nil
-}
-
-// store returns the Store as package session takes it.
-func (f *flow) store() session.Store {
-	if f.Store == nil {
-		return nil
-	}
-	return f.Store
 }
 
 func (f *flow) attrs(more ...any) []any {
@@ -216,6 +196,9 @@ func (f *flow) debug(message string, attrs ...any) {
 	}
 }
 
+// unasked is the error of a try in which there was nothing to ask the API with.
+type unasked struct{ error }
+
 // fault says what a failed exchange means for the next one.
 func fault(err error) renewal.Fault {
 	if e, answered := errors.AsType[*Error](err); answered {
@@ -225,13 +208,8 @@ func fault(err error) renewal.Fault {
 	return renewal.Fault{Passing: true, Unasked: unasked}
 }
 
-func passing(err error) bool { return fault(err).Passing }
-
-// unasked is the error of a try in which there was nothing to ask the API with.
-type unasked struct{ error }
-
-// exchange is one exchange: a look at the Store first, the tries, and what came of them. It refreshes
-// while that works, and else logs in.
+// exchange is one exchange: a look at the Store first, the tries, and what came of them. It
+// refreshes while that works, and else logs in.
 type exchange struct {
 	*flow
 	fetch *renewal.Fetch // for which it is made; nil: for Token
@@ -297,13 +275,13 @@ func (x *exchange) account() string {
 	return x.credential.account()
 }
 
-// exchange makes the exchange, or takes over the token that another program has stored meanwhile,
+// perform makes the exchange, or takes over the token that another program has stored meanwhile,
 // and tells the callbacks of what the API issued.
-func (x *exchange) exchange() (*renewal.Token, error) {
+func (x *exchange) perform() (*renewal.Token, error) {
 	start := time.Now()
 	t, err := x.transact()
-	if x.silent {
-		endpoint.Client(x.ctx).CloseIdleConnections() // the next one is not to meet the same dead connection
+	if x.silent { // so that the next one does not meet the same dead connection
+		endpoint.Client(x.ctx).CloseIdleConnections()
 	}
 	if t != nil && t.Stored {
 		return t, nil
@@ -330,21 +308,18 @@ func (x *exchange) report(e Exchange) {
 	if x.OnExchange != nil {
 		x.OnExchange(e)
 	}
-	attrs := []any{
-		"flow", e.Flow, "account", e.Account, "endpoint", x.endpoint, "took", e.Took.String(),
-	}
+	level, message := slog.LevelDebug, "netoauth: token issued"
+	outcome := []any{"expiry", e.Expiry}
 	if e.Err != nil {
-		attrs = append(attrs, "err", e.Err, "retry_in", e.RetryIn.String())
-		x.Logger.WarnContext(x.ctx, "netoauth: no token issued", attrs...)
-		return
+		level, message = slog.LevelWarn, "netoauth: no token issued"
+		outcome = []any{"err", e.Err, "retry_in", e.RetryIn.String()}
 	}
-	x.Logger.DebugContext(x.ctx, "netoauth: token issued", append(attrs, "expiry", e.Expiry)...)
+	x.Logger.Log(x.ctx, level, message, append([]any{"flow", e.Flow, "account", e.Account,
+		"endpoint", x.endpoint, "took", e.Took.String()}, outcome...)...)
 }
 
 // safe returns an error of the program's own Store or Reload with a text that quotes no credential.
-func (x *exchange) safe(err error, more ...string) error {
-	return redact.NewError(x.secrets(more...).Cause(err), err)
-}
+func (x *exchange) safe(err error) error { return redact.NewError(x.secrets().Cause(err), err) }
 
 // secrets are all that x knows, and more.
 func (x *exchange) secrets(more ...string) redact.Secrets {
@@ -364,16 +339,23 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 		return x.withoutStore()
 	}
 	x.fetch.Queue()
-	err = errEnded // as where f ends the goroutine
 	called, failure := x.session.Update(x.ctx, func(news *oauth2.Token) (*oauth2.Token, error) {
 		if t = x.takeOver(news); t != nil {
-			err = nil
 			return nil, nil
 		}
 		x.fetch.Ask()
-		t, err = x.ask(true)
-		return x.toStore(t, err)
+		if t, err = x.ask(true); err == nil {
+			issued := t.Token
+			return &issued, nil
+		}
+		if x.over != nil {
+			return x.over, nil // although the exchange has failed, for its refresh token
+		}
+		return nil, err
 	})
+	if called && t == nil && err == nil {
+		return nil, failure // f has ended the goroutine
+	}
 	if failure != nil && (!called || err == nil || x.over != nil) { // else it is that of f
 		x.storeErr = x.safe(failure)
 	}
@@ -384,23 +366,6 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 		x.warn("the new token could not be stored", x.storeErr)
 	}
 	return t, err
-}
-
-var errEnded = errors.New("netoauth: the exchange was ended, by a callback or by the HTTP client; does " +
-	"one of them call runtime.Goexit, as FailNow of a test does?")
-
-// toStore returns what is to be stored after an exchange. A token that was over as it came is,
-// although the exchange has failed, for its refresh token.
-func (x *exchange) toStore(t *renewal.Token, err error) (*oauth2.Token, error) {
-	switch {
-	case err == nil:
-		issued := t.Token
-		return &issued, nil
-	case x.over != nil:
-		return x.over, nil
-	default:
-		return nil, err
-	}
 }
 
 // withoutStore is the exchange where the Store has failed before it could take place in Update.
@@ -414,8 +379,8 @@ func (x *exchange) withoutStore() (*renewal.Token, error) {
 		"token was left unused: "+x.storeErr.Error(), x.storeErr)
 }
 
-// ask asks the API for a token, with more tries at a passing fault while somebody waits for it. With
-// refresh it may use the refresh token.
+// ask asks the API for a token, with more tries at a passing fault while somebody waits for it.
+// With refresh it may use the refresh token.
 func (x *exchange) ask(refresh bool) (t *renewal.Token, err error) {
 	ctx, cancel := endpoint.WithTimeout(x.ctx, exchangeTimeout)
 	defer cancel()
@@ -438,14 +403,14 @@ func (x *exchange) try(ctx context.Context, refresh bool) (*oauth2.Token, error)
 		return x.refreshOnly(ctx, refresh)
 	}
 	token := x.session.Next()
-	if err := oneLine("the stored refresh token", token); err != nil {
+	if err := endpoint.OneLine("the stored refresh token", token); err != nil {
 		x.session.Refused(token)
 		x.warn("refresh token cannot be sent, logging in", err)
 		token = ""
 	}
 	if refresh && token != "" {
 		t, err := x.refresh(ctx, token)
-		if err == nil || passing(err) {
+		if err == nil || fault(err).Passing {
 			return t, err
 		}
 		x.warn("refresh token refused, logging in", err)
@@ -474,8 +439,9 @@ func (x *exchange) refreshOnly(ctx context.Context, allowed bool) (*oauth2.Token
 		return nil, errStood
 	case token == "":
 		return nil, errNone
-	case oneLine("", token) != nil:
-		return nil, unasked{fmt.Errorf("netoauth: %s: %w", x.name, oneLine("the stored refresh token", token))}
+	}
+	if err := endpoint.OneLine("the stored one", token); err != nil {
+		return nil, unasked{fmt.Errorf("netoauth: refresh token: %w", err)}
 	}
 	t, err := x.refresh(ctx, token)
 	e, _ := errors.AsType[*Error](err)
@@ -507,7 +473,7 @@ func (x *exchange) refresh(ctx context.Context, token string) (*oauth2.Token, er
 	case r.Token != nil:
 		r.Token.RefreshToken = cmp.Or(r.Token.RefreshToken, token)
 		x.session.Used(token)
-	case passing(err):
+	case fault(err).Passing:
 		x.session.Faulted(token, r.Unused)
 	default:
 		x.session.Refused(token)

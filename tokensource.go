@@ -22,7 +22,7 @@ import (
 // DefaultURL is the API's base URL, used where a credential's URL is "".
 const DefaultURL = "https://api.netography.com"
 
-// Of the body of a 401, which a renewal waits for.
+// What a renewal waits for of the body of a 401.
 const (
 	keepTimeout = time.Second
 	maxKept     = 64 << 10 // bytes
@@ -58,13 +58,9 @@ type Options struct {
 	OnExchange func(Exchange) `json:"-"`
 
 	// Logger gets one record for each exchange, Debug where it issued a token and Warn where it did
-	// not; a Warn for each fall-back and for a token that could not be stored; and a Debug record
-	// for a Store that could not be read, for a stored token taken over, and for a request that
-	// gets no token because it goes to another origin. The attributes are flow, account, took,
-	// expiry, err and retry_in, as in [Exchange], with durations as text; endpoint, the URL of the
-	// last token request, "" if there was none; origin; and clock_off_by, how far the server's
-	// clock is ahead. The messages may change. No secret and no token is in a record. Its handler
-	// must not send through a client of the token source. nil: silent.
+	// not; a Warn for each fall-back and for a token that could not be stored; and Debug records of
+	// what the package comment lists, with the attributes. Its handler must not send through a
+	// client of the token source. nil: silent.
 	Logger *slog.Logger `json:"-"`
 }
 
@@ -99,7 +95,7 @@ type Store interface {
 // log-in, the second signature and Reload. Taking over a stored token is none.
 type Exchange struct {
 	Flow      string        // "API key", "password" or "refresh token"
-	Account   string        // the API key's Shortname, the password's Username; "" with a refresh token
+	Account   string        // the API key's Shortname or the password's Username; else ""
 	Took      time.Duration // all of it, waiting for a Store included
 	Expiry    time.Time     // of the token it issued; zero: none, or one without an end
 	Refreshed bool          // it issued the token for a refresh token, not for a log-in
@@ -112,8 +108,8 @@ type Exchange struct {
 // source from elsewhere.
 type Status struct {
 	Flow, Account string    // as in Exchange
-	Usable        bool      // a request would get a token at once; false without an Err: nobody has asked
-	Refused       bool      // the API has answered the current token with 401, and no other has come since
+	Usable        bool      // a request would get a token at once; false, and no Err: nobody has asked
+	Refused       bool      // the API has answered the current token with 401
 	Expiry        time.Time // of the current token; zero: none, or without an end
 	SessionExpiry time.Time // of the current refresh token; zero: none, or unknown
 
@@ -121,7 +117,7 @@ type Status struct {
 	// token has been taken over since.
 	Err error
 
-	FailingSince time.Time // the end of the first of the failed exchanges in a row; zero: there was none
+	FailingSince time.Time // the end of the first of the failed exchanges in a row; zero: none
 	RetryAt      time.Time // no exchange before this; zero, or over: whenever it is needed
 
 	// StoreErr is why Load or Update of the Store failed, in the last exchange or the last look
@@ -218,28 +214,25 @@ func (e *Error) Unwrap() []error { return e.causes }
 // a wait after failures, and an answer to a 401.
 type tokenSource struct {
 	renewal *renewal.Source
-	base    *url.URL                           // the API's origin and path prefix
-	begin   func(*renewal.Fetch) rawSource     // the flow's part in a fetch
-	about   func() about                       // what the flow knows
-	debug   func(message string, attrs ...any) // writes a record, if anybody reads it
-	name    string                             // the flow's
+	name    string   // the flow's, as in Exchange
+	base    *url.URL // the API's origin and path prefix
+
+	begin func(*renewal.Fetch) signIn        // the flow's part in a fetch
+	about func() about                       // what the flow knows beside its token
+	debug func(message string, attrs ...any) // writes a record
 }
 
-// rawSource is the raw source under the cache, a new one for each fetch.
-type rawSource interface {
-	// look returns what the Store has, if that is news and fresh; else nil.
-	look() *renewal.Token
-	// exchange gets a token from the API, or takes over what another program has got meanwhile.
-	exchange() (*renewal.Token, error)
-	// end is called last: then the flow's part is over.
-	end()
-}
-
-// about is what a flow knows beside its token.
 type about struct {
 	account       string
 	sessionExpiry time.Time
 	storeErr      error
+}
+
+// signIn is a flow's part in one fetch.
+type signIn interface {
+	look() *renewal.Token             // what the Store has, if that is news and fresh; else nil
+	perform() (*renewal.Token, error) // the exchange
+	end()                             // called last
 }
 
 // fetch gets the next token. The cache decides whether an exchange takes place: it has the current
@@ -247,38 +240,38 @@ type about struct {
 // token since this fetch was asked for, the cache returns it without an exchange. What a 401 has
 // put in doubt does not get into the cache.
 func (s *tokenSource) fetch(f *renewal.Fetch) (*renewal.Token, error) {
-	raw := s.begin(f)
-	defer raw.end()
+	part := s.begin(f)
+	defer part.end()
 	cached := f.Current
 	if f.Refused != nil {
 		cached = new(renewal.Token)
 	}
-	if stored := raw.look(); stored != nil {
+	if stored := part.look(); stored != nil {
 		cached = stored
 	} else if f.LookOnly {
 		return nil, nil
 	}
-	x := &exchanged{raw: raw, token: cached}
+	r := &raw{part, cached}
 	// x/oauth2 takes an early expiry of 0 for its default of 10 s.
-	cache := oauth2.ReuseTokenSourceWithExpiry(cached.UntilRenewal(), x, time.Nanosecond)
+	cache := oauth2.ReuseTokenSourceWithExpiry(cached.UntilRenewal(), r, time.Nanosecond)
 	if _, err := cache.Token(); err != nil {
 		return nil, err
 	}
-	return x.token, nil
+	return r.token, nil
 }
 
-// exchanged is the raw source as the cache asks it, which may be never.
-type exchanged struct {
-	raw   rawSource
+// raw is the raw source under the cache, which asks it once or never.
+type raw struct {
+	part  signIn
 	token *renewal.Token // in the cache, or that of the exchange
 }
 
-func (x *exchanged) Token() (*oauth2.Token, error) {
-	t, err := x.raw.exchange()
+func (r *raw) Token() (*oauth2.Token, error) {
+	t, err := r.part.perform()
 	if err != nil {
 		return nil, err
 	}
-	x.token = t
+	r.token = t
 	return t.UntilRenewal(), nil
 }
 
@@ -375,10 +368,10 @@ type Transport struct {
 	Base http.RoundTripper
 }
 
-// NewClient returns the HTTP client in ctx, its timeout, jar and redirect policy included, with a
-// [Transport] over its own transport and src; the client of x/oauth2 is the one that
-// [oauth2.HTTPClient] names in ctx. Client(ctx) of a credential is NewClient(ctx, TokenSource(ctx)).
-// Unlike [oauth2.NewClient] it puts no cache above src. A nil src is an error of each request.
+// NewClient returns the HTTP client in ctx, which [oauth2.HTTPClient] names there, its timeout, jar
+// and redirect policy included, with a [Transport] over its own transport and src. Client(ctx) of a
+// credential is NewClient(ctx, TokenSource(ctx)). Unlike [oauth2.NewClient] it puts no cache above
+// src. A nil src is an error of each request.
 func NewClient(ctx context.Context, src oauth2.TokenSource) *http.Client {
 	c := *endpoint.Client(ctx)
 	c.Transport = &Transport{Source: src, Base: c.Transport}
@@ -423,10 +416,7 @@ func refused(resp *http.Response, err error) bool {
 // authorizes reports whether req is to get a token of s. One that bears the token of a Transport
 // further out is not, nor is a token request.
 func (s *tokenSource) authorizes(req *http.Request) bool {
-	if h := req.Header["Authorization"]; len(h) == 1 && h[0] != "" && h[0] == tokenIn(req.Context()) {
-		return false
-	}
-	if req.Method == http.MethodPost && endpoint.Marked(req.Context()) {
+	if origin.Borne(req) || req.Method == http.MethodPost && endpoint.Marked(req.Context()) {
 		return false
 	}
 	if origin.Same(s.base, req.URL) {
@@ -447,10 +437,10 @@ func (s *tokenSource) tokenFor(req *http.Request) (*renewal.Token, error) {
 	return s.renewal.GetOnce(req.Context())
 }
 
+func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
+
 // replayable reports whether req can be sent a second time.
 func replayable(req *http.Request) bool { return !hasBody(req) || req.GetBody != nil }
-
-func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
 // answer401 returns the token, and the body, with which req is to be sent again after resp, which
 // refused c. Without a token resp is for the caller.
@@ -509,32 +499,7 @@ func notSent(req *http.Request, err error) error {
 type authorized struct {
 	request http.Request
 	header  [1]string
-	ctx     tokenContext
-}
-
-// tokenContext is the context of an authorized request. It names the request's token, so that a
-// Transport further in knows that the Authorization header is not one of the program's own.
-type tokenContext struct {
-	context.Context
-	header string
-}
-
-type tokenKey struct{}
-
-// Value returns the token's header for tokenKey.
-func (c *tokenContext) Value(key any) any {
-	if key == (tokenKey{}) {
-		return c
-	}
-	return c.Context.Value(key)
-}
-
-// tokenIn returns the Authorization header that ctx names, "" where it names none.
-func tokenIn(ctx context.Context) string {
-	if c, ok := ctx.Value(tokenKey{}).(*tokenContext); ok {
-		return c.header
-	}
-	return ""
+	ctx     origin.Bearing
 }
 
 // send sends a copy of req with body and an Authorization header, which the context names as the
@@ -544,7 +509,7 @@ func (t *Transport) send(
 ) (*http.Response, error) {
 	out := new(authorized)
 	out.header[0] = header
-	out.ctx = tokenContext{req.Context(), named}
+	out.ctx = origin.Bearing{Context: req.Context(), Header: named}
 	out.request = *req.WithContext(&out.ctx)
 	out.request.Body = body
 	if out.request.Header = maps.Clone(req.Header); out.request.Header == nil {

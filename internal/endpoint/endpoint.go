@@ -59,6 +59,15 @@ type Response struct {
 	Causes     []error       // an oauth2.RetrieveError, and why the body could not be read
 }
 
+// OneLine returns an error where a field has a line break, which no user name, password or refresh
+// token has (RFC 6749 appendix A): a file that ends in one, say.
+func OneLine(field, value string) error {
+	if strings.ContainsAny(value, "\r\n") {
+		return fmt.Errorf("%s has a line break; remove it, as strings.TrimSpace does", field)
+	}
+	return nil
+}
+
 type contextKey struct{}
 
 // Marked reports whether ctx is that of a token request: whoever adds tokens to requests must add

@@ -17,7 +17,7 @@ const (
 // Fault is what a failed fetch means for the next one.
 type Fault struct {
 	Passing    bool          // the same may succeed later; else a person must act
-	Unasked    bool          // the API was not asked at all, so that no other try in this fetch can do better
+	Unasked    bool          // the API was not asked at all, and so no other try will do better
 	RetryAfter time.Duration // what the API asks to wait; 0: it does not
 }
 

@@ -61,8 +61,8 @@ func (s *Source) start(f *Fetch) {
 	}
 }
 
-var errEnded = errors.New("netoauth: the exchange's goroutine was ended, by a callback, the Store or " +
-	"the HTTP client; does one of them call runtime.Goexit, as FailNow of a test does?")
+var errEnded = errors.New("netoauth: the exchange's goroutine was ended, by a callback or the " +
+	"HTTP client; does one of them call runtime.Goexit, as FailNow of a test does?")
 
 // run makes the call and publishes what came of it.
 func (s *Source) run(f *Fetch) {

@@ -195,7 +195,8 @@ func (s *Source) usable(c *Token, now time.Time) bool {
 // untilRetry returns the error with a text that says when the next fetch may be.
 func (o outcome) untilRetry() error {
 	wait := max(0, (time.Until(o.retryAt) + time.Second - 1).Truncate(time.Second)) // rounded up
-	return redact.NewError(fmt.Sprintf("%v; the next try is in %v at the earliest", o.err, wait), o.err)
+	text := fmt.Sprintf("%v; the next try is in %v at the earliest", o.err, wait)
+	return redact.NewError(text, o.err)
 }
 
 // Wait returns when the fetch under way, if any, has ended, or with ctx's error.

@@ -14,7 +14,7 @@ import (
 
 const (
 	loadTimeout   = 5 * time.Second  // for Load
-	updateTimeout = 35 * time.Second // for Update until it calls f: longer than another's exchange takes
+	updateTimeout = 35 * time.Second // for Update before f: longer than another's exchange takes
 	writeTimeout  = 20 * time.Second // for Update after f
 	grace         = 50 * time.Millisecond
 )
