@@ -4,13 +4,13 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"unsafe"
 )
 
 const (
-	openFlags = 0
-
 	errorSharingViolation syscall.Errno = 32
 	errorLockViolation    syscall.Errno = 33
 )
@@ -32,7 +32,40 @@ func tryLock(file *os.File) (bool, error) {
 	return locked != 0, nil
 }
 
-// inUse reports whether a renaming failed because another program has the file open at the moment.
-func inUse(err error) bool {
+// openFile and rename use [os.Root], which lets other programs delete and rename the file while it is
+// open, and follows the rules of POSIX where the file system can: a file that is open is replaced all
+// the same. What package os does without a Root fails then.
+func openFile(path string, flag int) (*os.File, error) {
+	root, err := os.OpenRoot(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return root.OpenFile(filepath.Base(path), flag, 0o600)
+}
+
+// rename is for two names in one folder.
+func rename(from, to string) error {
+	root, err := os.OpenRoot(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return root.Rename(filepath.Base(from), filepath.Base(to))
+}
+
+func remove(path string) error { return os.Remove(path) }
+
+// passing reports whether a file could not be used because another program has it open at the moment,
+// or is deleting it.
+func passing(err error) bool {
 	return errors.Is(err, syscall.ERROR_ACCESS_DENIED) || errors.Is(err, errorSharingViolation)
+}
+
+// namesFile reports whether a file can have that name: a colon would name a stream of another file, a
+// dot or a space at the end is dropped, and a device has its own names (Microsoft's "Naming Files,
+// Paths, and Namespaces").
+func namesFile(base string) bool {
+	return filepath.IsLocal(base) && strings.TrimRight(base, ". ") == base &&
+		!strings.ContainsFunc(base, func(r rune) bool { return r < ' ' || strings.ContainsRune(`<>:"/\|?*`, r) })
 }
