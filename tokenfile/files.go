@@ -72,22 +72,6 @@ func lock(ctx context.Context, path string) (*os.File, error) {
 	}
 }
 
-// patiently calls do again as long as it fails because another program has the file open at the
-// moment, but no longer than ctx and patience last.
-func patiently(ctx context.Context, do func() error) error {
-	for began := time.Now(); ; {
-		err := do()
-		if err == nil || !passing(err) || time.Since(began) > patience {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%w (%w)", reason(err), ctx.Err())
-		case <-time.After(pollEvery):
-		}
-	}
-}
-
 // syncFolder makes the names in the file's folder last. Not every system can, and none needs to for
 // the file to be found.
 func syncFolder(path string) {

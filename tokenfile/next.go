@@ -27,9 +27,6 @@ func withoutMark(data []byte) []byte {
 	return data
 }
 
-// errForeign says that a file has not been made by this package.
-var errForeign = errors.New("is none of this package's")
-
 // clear deletes what a killed program has left at path. It leaves anything else as it is, which is an
 // error.
 func clear(ctx context.Context, path string) error {
@@ -47,8 +44,8 @@ func clear(ctx context.Context, path string) error {
 	}
 	file.Close()
 	if err != nil || !bytes.Equal(end, mark) {
-		return fmt.Errorf("tokenfile: %q, where new tokens are written first, %w: "+
-			"move it away or choose another file", path, errForeign)
+		return fmt.Errorf("tokenfile: %q, where new tokens are written first, is none of this package's: "+
+			"move it away or choose another file", path)
 	}
 	if err := patiently(ctx, func() error { return remove(path) }); err != nil {
 		return fmt.Errorf("tokenfile: cannot delete %q: %w", path, reason(err))

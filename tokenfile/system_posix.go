@@ -2,7 +2,10 @@
 
 package tokenfile
 
-import "os"
+import (
+	"context"
+	"os"
+)
 
 func openFile(path string, flag int) (*os.File, error) {
 	return os.OpenFile(path, flag|openFlags, 0o600)
@@ -14,5 +17,5 @@ func remove(path string) error     { return os.Remove(path) }
 // What keeps a file from being opened, deleted or renamed for a moment, and which names are none, is
 // about Windows.
 
-func passing(error) bool    { return false }
-func namesFile(string) bool { return true }
+func patiently(_ context.Context, do func() error) error { return do() }
+func checkName(string) error                             { return nil }

@@ -1,12 +1,15 @@
 package tokenfile
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 )
 
@@ -56,16 +59,34 @@ func rename(from, to string) error {
 
 func remove(path string) error { return os.Remove(path) }
 
-// passing reports whether a file could not be used because another program has it open at the moment,
-// or is deleting it.
-func passing(err error) bool {
-	return errors.Is(err, syscall.ERROR_ACCESS_DENIED) || errors.Is(err, errorSharingViolation)
+// patience is for a program that has a file open, such as a scanner of viruses, or is deleting it.
+const patience = 10 * time.Second
+
+// patiently calls do again as long as it fails because of such a program, but no longer than ctx and
+// patience last.
+func patiently(ctx context.Context, do func() error) error {
+	for began := time.Now(); ; {
+		err := do()
+		passing := errors.Is(err, syscall.ERROR_ACCESS_DENIED) || errors.Is(err, errorSharingViolation)
+		if !passing || time.Since(began) > patience {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (%w)", reason(err), ctx.Err())
+		case <-time.After(pollEvery):
+		}
+	}
 }
 
-// namesFile reports whether a file can have that name: a colon would name a stream of another file, a
-// dot or a space at the end is dropped, and a device has its own names (Microsoft's "Naming Files,
-// Paths, and Namespaces").
-func namesFile(base string) bool {
-	return filepath.IsLocal(base) && strings.TrimRight(base, ". ") == base &&
-		!strings.ContainsFunc(base, func(r rune) bool { return r < ' ' || strings.ContainsRune(`<>:"/\|?*`, r) })
+// checkName refuses what names no file, or another one: a colon begins the name of a stream, a dot or
+// a space at the end is dropped, and a device has its own names (Microsoft's "Naming Files, Paths, and
+// Namespaces").
+func checkName(path string) error {
+	base := filepath.Base(path)
+	special := func(r rune) bool { return r < ' ' || strings.ContainsRune(`<>:"/\|?*`, r) }
+	if !filepath.IsLocal(base) || strings.TrimRight(base, ". ") != base || strings.ContainsFunc(base, special) {
+		return fmt.Errorf("tokenfile: the end of %q is no name of a file on Windows: choose another one", path)
+	}
+	return nil
 }

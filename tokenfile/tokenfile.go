@@ -37,7 +37,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -50,8 +49,7 @@ const (
 	maxOwner = 4 << 10 // bytes
 	maxSize  = 1 << 20 // bytes of a stored token, as tokenstore has it
 
-	patience  = 10 * time.Second      // while another program has a file open, on Windows
-	pollEvery = 20 * time.Millisecond // while another program has the lock, or a file open
+	pollEvery = 20 * time.Millisecond // while another program has the lock, or on Windows a file open
 )
 
 // File is a session's token in a file. It has no state: any number of Files, in any number of
@@ -139,9 +137,7 @@ func (f *File) Remove(ctx context.Context) error {
 		return err
 	}
 	defer locked.Close()
-	if err := clear(ctx, f.Path+".tmp"); err != nil && !errors.Is(err, errForeign) {
-		return err
-	}
+	clear(ctx, f.Path+".tmp") // or leave it: the next Update says why
 	if stored == nil {
 		return nil
 	}
@@ -175,14 +171,12 @@ func (f *File) check(ctx context.Context) error {
 	switch {
 	case f.Path == "":
 		return errors.New("tokenfile: Path is empty: name a file")
-	case !namesFile(filepath.Base(f.Path)):
-		return fmt.Errorf("tokenfile: the end of %q is no name of a file here: choose another one", f.Path)
 	case f.Owner == "" || len(f.Owner) > maxOwner || strings.ContainsRune(f.Owner, utf8.RuneError):
 		return errors.New("tokenfile: Owner must be 1 to 4096 bytes of UTF-8: name the session's URL and account")
 	case ctx.Err() != nil:
 		return fmt.Errorf("tokenfile: %q was left alone: %w", f.Path, ctx.Err())
 	}
-	return nil
+	return checkName(f.Path)
 }
 
 func (f *File) load(ctx context.Context) (*oauth2.Token, error) {
