@@ -3,14 +3,19 @@ package tokenstore_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/netoauthtest/storetest"
+	"github.com/netoauth/netoauth/tokenfile"
 	"github.com/netoauth/netoauth/tokenstore"
 	"golang.org/x/oauth2"
 )
@@ -266,4 +271,13 @@ func TestSealed_keepsItsKeys(t *testing.T) {
 	s := seal(t, stored(t), owner, k)
 	clear(k)
 	wantLoad(t, s, goodToken)
+}
+
+// Over a Store that is right, Sealed is one, too.
+func TestSealed_isAStore(t *testing.T) {
+	dir := t.TempDir()
+	storetest.Run(t, func(t *testing.T, owner string) netoauth.Store {
+		name := fmt.Sprintf("%x", sha256.Sum256([]byte(owner)))
+		return seal(t, &tokenfile.File{Path: filepath.Join(dir, name), Owner: owner}, owner, key(1))
+	}, nil)
 }
