@@ -159,7 +159,7 @@ func TestUpdate_replacesTheFile(t *testing.T) {
 	write(t, f.Path, good)
 	before := stat(t, f.Path)
 	next := &oauth2.Token{AccessToken: "next", Expiry: time.Date(2031, 1, 1, 0, 0, 0, 5, time.UTC)}
-	err = f.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
+	err := f.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
 		if diff := cmp.Diff(goodToken, stored, cmpopts.IgnoreUnexported(oauth2.Token{})); diff != "" {
 			t.Errorf("Update's token (-want +got):\n%s", diff)
 		}
