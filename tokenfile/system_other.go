@@ -18,4 +18,3 @@ var errUnsupported = fmt.Errorf("tokenfile: no token files on %s: %w", runtime.G
 
 func private(string, fs.FileInfo) error { return errUnsupported }
 func tryLock(*os.File) (bool, error)    { return false, errUnsupported }
-func inUse(error) bool                  { return false }

@@ -19,7 +19,11 @@ func private(path string, info fs.FileInfo) error {
 		return fmt.Errorf("tokenfile: %q belongs to another user: choose another file", path)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("tokenfile: others may read or write %q: chmod 600 %[1]q, or choose another file", path)
+		hint := ""
+		if info.Mode().Perm()&0o060 != 0 {
+			hint = "; where a Kubernetes volume's fsGroup did it, set fsGroupChangePolicy: OnRootMismatch, too"
+		}
+		return fmt.Errorf("tokenfile: others may read or write %q: chmod 600 %[1]q, or choose another file%s", path, hint)
 	}
 	return nil
 }
@@ -32,6 +36,3 @@ func tryLock(file *os.File) (bool, error) {
 	}
 	return err == nil, err
 }
-
-// inUse is about Windows.
-func inUse(error) bool { return false }

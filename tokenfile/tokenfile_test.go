@@ -3,6 +3,7 @@ package tokenfile_test
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/netoauthtest/storetest"
 	"github.com/netoauth/netoauth/tokenfile"
 	"golang.org/x/oauth2"
 )
@@ -26,17 +29,8 @@ import (
 const owner = "https://api.netography.com R&D"
 
 // good is a token file of owner.
-const good = `{
-  "owner": "https://api.netography.com R&D",
-  "token": {
-    "access_token": "planted-access",
-    "token_type": "bearer",
-    "refresh_token": "planted-refresh",
-    "expiry": "2030-01-02T03:04:05Z",
-    "expires_in": 3600
-  }
-}
-`
+const good = `{"version":1,"owner":"https://api.netography.com R&D","token":{"access_token":"planted-access",` +
+	`"token_type":"bearer","refresh_token":"planted-refresh","expiry":"2030-01-02T03:04:05Z","expires_in":3600}}`
 
 var goodToken = &oauth2.Token{
 	AccessToken:  "planted-access",
@@ -163,12 +157,9 @@ func TestFile_keepsAToken(t *testing.T) {
 func TestUpdate_replacesTheFile(t *testing.T) {
 	f := newFile(t)
 	write(t, f.Path, good)
-	before, err := os.Stat(f.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := stat(t, f.Path)
 	next := &oauth2.Token{AccessToken: "next", Expiry: time.Date(2031, 1, 1, 0, 0, 0, 5, time.UTC)}
-	err = f.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
+	err := f.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
 		if diff := cmp.Diff(goodToken, stored, cmpopts.IgnoreUnexported(oauth2.Token{})); diff != "" {
 			t.Errorf("Update's token (-want +got):\n%s", diff)
 		}
@@ -180,9 +171,25 @@ func TestUpdate_replacesTheFile(t *testing.T) {
 	}
 	wantToken(t, f, next)
 	wantFiles(t, f, "token", "token.lock")
-	if after, err := os.Stat(f.Path); err != nil || os.SameFile(before, after) {
-		t.Errorf("the file was written over, not replaced: %v", err)
+	if os.SameFile(before, stat(t, f.Path)) {
+		t.Error("the file was written over, not replaced")
 	}
+}
+
+// stat is of the file, and not of what has its name when the result is looked at, as os.Stat's is on
+// Windows.
+func stat(t *testing.T, path string) fs.FileInfo {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
 }
 
 func TestFile_takesLargeTokens(t *testing.T) {
@@ -201,36 +208,20 @@ func TestFile_takesARefreshTokenAlone(t *testing.T) {
 	wantToken(t, f, &oauth2.Token{RefreshToken: "r"})
 }
 
-// badContent is what a file may hold that is no token file of owner.
+// badContent is what a file may hold that is no token file of owner. What else is none is known to
+// tokenstore's own tests.
 var badContent = map[string]struct{ content, says string }{
-	"empty":                  {"", "something else"},
-	"garbage":                {"planted\nplanted", "something else"},
-	"binary":                 {"\x00\xff\xfe planted", "something else"},
-	"a private key":          {"-----BEGIN OPENSSH PRIVATE KEY-----\nplanted\n", "something else"},
-	"cut off":                {good[:len(good)/2], "something else"},
-	"cut off by a bracket":   {good[:len(good)-2], "something else"},
-	"something after":        {good + "planted", "something else"},
-	"twice":                  {good + good, "something else"},
-	"an array":               {"[" + good + "]", "something else"},
-	"a number for a token":   {`{"owner":"` + owner + `","token":17}`, "something else"},
-	"a bad time":             {edited("2030-01-02T", "planted"), "something else"},
-	"nested deep":            {strings.Repeat("[", 100_000), "something else"},
-	"null":                   {"null", "this Owner"},
-	"another JSON file":      {`{"planted":true}`, "this Owner"},
-	"another owner":          {edited("R&D", "planted"), "this Owner"},
-	"owner in other case":    {edited("R&D", "r&d"), "this Owner"},
-	"owner and more":         {edited(`R&D"`, `R&D "`), "this Owner"},
-	"no token":               {`{"owner":"` + owner + `"}`, "no token"},
-	"null for a token":       {`{"owner":"` + owner + `","token":null}`, "no token"},
-	"an empty token":         {`{"owner":"` + owner + `","token":{}}`, "no token"},
-	"a second header":        {edited("planted-access", `planted\r\nX-Header: planted`), "no header"},
-	"a space":                {edited("planted-access", "planted access"), "no header"},
-	"not ASCII":              {edited("planted-access", "plantéd"), "no header"},
-	"a type with line break": {edited("bearer", `bearer\nplanted`), "no header"},
-	"invalid UTF-8":          {edited("planted-refresh", "planted\xff"), "not UTF-8"},
-	"half a surrogate pair":  {edited("planted-refresh", `planted\ud800`), "not UTF-8"},
-	"huge":                   {good + strings.Repeat(" ", 1<<20), "more than 1 MiB"},
-	"a byte too many":        {good + strings.Repeat(" ", 1<<20+1-len(good)), "more than 1 MiB"},
+	"empty":           {"", "something else than a token: delete it"},
+	"garbage":         {"planted\nplanted", "something else than a token: delete it"},
+	"a private key":   {"-----BEGIN OPENSSH PRIVATE KEY-----\nplanted\n", "something else than a token: delete it"},
+	"cut off":         {good[:len(good)/2], "something else than a token: delete it"},
+	"another owner":   {edited("R&D", "planted"), "deleting it would lose that session"},
+	"a newer version": {edited(`"version":1`, `"version":2`), "update this program"},
+	"no token":        {`{"owner":"` + owner + `"}`, "neither an access nor a refresh token"},
+	"a second header": {edited("planted-access", `planted\r\nX-Header: planted`), "a line break"},
+	"invalid UTF-8":   {edited("planted-refresh", "planted\xff"), "not UTF-8"},
+	"huge":            {good + strings.Repeat(" ", 1<<21), "more than the 1 MiB"},
+	"a byte too many": {good + strings.Repeat(" ", 1<<20+1-len(good)), "more than the 1 MiB"},
 }
 
 // edited is a good file with one thing changed.
@@ -246,7 +237,8 @@ func TestFile_refusesContent(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := newFile(t)
 			write(t, f.Path, tt.content)
-			wantRefused(t, f, fmt.Sprintf("%q", f.Path), tt.says, "delete it or choose another file")
+			wantRefused(t, f, fmt.Sprintf("%q holds ", f.Path), tt.says)
+			wantError(t, f.Remove(t.Context()), tt.says)
 			wantContent(t, f.Path, tt.content)
 			wantFiles(t, f, "token")
 		})
@@ -345,17 +337,13 @@ func TestUpdate_withoutANewToken(t *testing.T) {
 
 // What Load would refuse is not stored.
 func TestUpdate_refusesTokens(t *testing.T) {
-	farOff := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, tt := range map[string]struct {
 		token oauth2.Token
 		says  string
 	}{
-		"empty":                 {oauth2.Token{}, "no token"},
-		"a second header":       {oauth2.Token{AccessToken: "planted\r\nX: planted"}, "no header"},
-		"a bad type":            {oauth2.Token{AccessToken: "planted", TokenType: "planted\n"}, "no header"},
-		"not UTF-8":             {oauth2.Token{AccessToken: "planted", RefreshToken: "planted\xff"}, "not UTF-8"},
-		"huge":                  {oauth2.Token{AccessToken: strings.Repeat("planted", 1<<18)}, "more than 1 MiB"},
-		"a year of five digits": {oauth2.Token{AccessToken: "planted", Expiry: farOff}, "year"},
+		"empty":           {oauth2.Token{}, "neither an access nor"},
+		"a second header": {oauth2.Token{AccessToken: "planted\r\nX: planted"}, "a line break"},
+		"huge":            {oauth2.Token{AccessToken: strings.Repeat("planted", 1<<18)}, "more than 1 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFile(t)
@@ -377,14 +365,163 @@ func TestUpdate_cannotReplace(t *testing.T) {
 	wantFiles(t, f, "token", "token.lock")
 }
 
-func TestUpdate_clearsUpAfterAKilledProgram(t *testing.T) {
+// A folder in the place of a file is nothing to delete.
+func TestFile_refusesFolders(t *testing.T) {
+	for _, suffix := range []string{"", ".lock", ".tmp"} {
+		t.Run("at token"+suffix, func(t *testing.T) {
+			f := newFile(t)
+			if err := os.Mkdir(f.Path+suffix, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			err := f.Update(t.Context(), mustNotRun(t))
+			wantError(t, err, fmt.Sprintf("%q is a folder: choose another file", f.Path+suffix))
+			if _, err = f.Load(t.Context()); suffix == "" {
+				wantError(t, err, "is a folder")
+			}
+			if info, err := os.Stat(f.Path + suffix); err != nil || !info.IsDir() {
+				t.Errorf("it is none now: %v", err)
+			}
+		})
+	}
+}
+
+// leftover is what a program leaves at Path.tmp when it is killed in an Update.
+func leftover(t *testing.T) (content string) {
+	t.Helper()
 	f := newFile(t)
-	write(t, f.Path+".tmp", "half a token")
+	err := f.Update(t.Context(), func(*oauth2.Token) (*oauth2.Token, error) {
+		data, err := os.ReadFile(f.Path + ".tmp")
+		content = string(data)
+		return nil, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+// markOf is the end of what a killed program leaves.
+func markOf(t *testing.T) string {
+	random := leftover(t)
+	return random[strings.LastIndexFunc(random, func(r rune) bool { return !strings.ContainsRune(" \t\n", r) })+1:]
+}
+
+func TestUpdate_clearsUpAfterAKilledProgram(t *testing.T) {
+	for name, content := range map[string]string{
+		"in its function":   leftover(t),
+		"before the rename": good + strings.Repeat(" ", 100) + markOf(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFile(t)
+			write(t, f.Path+".tmp", content)
+			if err := f.Update(t.Context(), returning(goodToken)); err != nil {
+				t.Fatal(err)
+			}
+			wantContent(t, f.Path, good)
+			wantFiles(t, f, "token", "token.lock")
+		})
+	}
+}
+
+// A program that is killed right after the rename leaves the mark at the end of the token file.
+func TestFile_takesAMarkedTokenFile(t *testing.T) {
+	for name, content := range map[string]string{
+		"padded":     good + strings.Repeat(" ", 65_000-len(good)) + markOf(t),
+		"a mebibyte": good + strings.Repeat("\n", 1<<20-len(good)) + markOf(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFile(t)
+			write(t, f.Path, content)
+			wantToken(t, f, goodToken)
+			if err := f.Update(t.Context(), returning(goodToken)); err != nil {
+				t.Fatal(err)
+			}
+			wantContent(t, f.Path, good)
+		})
+	}
+}
+
+// What stands at Path.tmp and has no mark is somebody's, even where it is a token file.
+func TestUpdate_leavesAForeignFileAlone(t *testing.T) {
+	for name, content := range map[string]string{
+		"empty":                      "",
+		"half a token":               good[:20],
+		"a token file":               good,
+		"a backup of 64 KiB":         strings.Repeat("b", 64<<10),
+		"a mark that is not its end": markOf(t) + "x",
+		"half a mark":                markOf(t)[1:],
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFile(t)
+			write(t, f.Path, good)
+			write(t, f.Path+".tmp", content)
+			err := f.Update(t.Context(), mustNotRun(t))
+			wantError(t, err, fmt.Sprintf("%q, where new tokens are written first, is none of this package's", f.Path+".tmp"),
+				"move it away or choose another file")
+			wantToken(t, f, goodToken)
+			wantContent(t, f.Path+".tmp", content)
+
+			if err := f.Remove(t.Context()); err != nil {
+				t.Error(err)
+			}
+			wantContent(t, f.Path+".tmp", content)
+			wantFiles(t, f, "token.lock", "token.tmp")
+		})
+	}
+}
+
+func TestRemove(t *testing.T) {
+	f := newFile(t)
+	write(t, f.Path, good)
+	write(t, f.Path+".tmp", leftover(t))
+	for range 2 {
+		if err := f.Remove(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantFiles(t, f, "token.lock")
+	}
+	wantToken(t, f, nil)
 	if err := f.Update(t.Context(), returning(goodToken)); err != nil {
 		t.Fatal(err)
 	}
 	wantContent(t, f.Path, good)
-	wantFiles(t, f, "token", "token.lock")
+}
+
+func TestRemove_withoutAFolder(t *testing.T) {
+	f := &tokenfile.File{Path: filepath.Join(t.TempDir(), "missing", "token"), Owner: owner}
+	if err := f.Remove(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// An Update that is under way ends first, so that its token is not left behind.
+func TestRemove_waitsForAnUpdate(t *testing.T) {
+	f := newFile(t)
+	removed := make(chan error, 1)
+	err := f.Update(t.Context(), func(*oauth2.Token) (*oauth2.Token, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if err := f.Remove(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Remove beside an Update: %v", err)
+		}
+		later := &waiting{Context: t.Context(), told: make(chan struct{})}
+		go func() { removed <- f.Remove(later) }()
+		<-later.told
+		return goodToken, nil
+	})
+	if err := errors.Join(err, <-removed); err != nil {
+		t.Fatal(err)
+	}
+	wantFiles(t, f, "token.lock")
+}
+
+// Whoever else implements a Store runs the same test.
+func TestFile_isAStore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	storetest.Run(t, func(_ *testing.T, owner string) netoauth.Store {
+		return &tokenfile.File{Path: filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(owner)))), Owner: owner}
+	}, nil)
 }
 
 func TestFile_contextIsOver(t *testing.T) {
@@ -394,6 +531,7 @@ func TestFile_contextIsOver(t *testing.T) {
 	for name, err := range map[string]error{
 		"Load":   func() error { _, err := f.Load(ctx); return err }(),
 		"Update": f.Update(ctx, mustNotRun(t)),
+		"Remove": f.Remove(ctx),
 	} {
 		if wantError(t, err, fmt.Sprintf("%q", f.Path)); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: not context.Canceled: %v", name, err)
@@ -529,7 +667,7 @@ func TestUpdate_keepsOthersOut(t *testing.T) {
 func watch(t *testing.T, f *tokenfile.File, done <-chan struct{}) {
 	for last := 0; ; {
 		tok, err := f.Load(t.Context())
-		if err != nil && runtime.GOOS != "windows" { // where a file cannot be opened while it is renamed
+		if err != nil {
 			t.Error(err)
 		}
 		if tok != nil {

@@ -23,7 +23,6 @@ const nobody = 65534
 // special makes, at path, what is no regular file. Nothing of it waits, is followed or is changed.
 var special = map[string]func(path string) error{
 	"a pipe":      func(path string) error { return syscall.Mkfifo(path, 0o600) },
-	"a directory": func(path string) error { return os.Mkdir(path, 0o700) },
 	"a link":      func(path string) error { return os.Symlink("target", path) },
 	"a dead link": func(path string) error { return os.Symlink("missing", path) },
 }
@@ -58,7 +57,7 @@ func TestFile_refusesSpecialFiles(t *testing.T) {
 }
 
 func TestFile_refusesWhatOthersMayUse(t *testing.T) {
-	for _, mode := range []fs.FileMode{0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o666} {
+	for _, mode := range []fs.FileMode{0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o660, 0o666} {
 		t.Run(mode.String(), func(t *testing.T) {
 			f := newFile(t)
 			write(t, f.Path, good)
@@ -66,6 +65,10 @@ func TestFile_refusesWhatOthersMayUse(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantRefused(t, f, fmt.Sprintf("chmod 600 %q", f.Path))
+			_, err := f.Load(t.Context())
+			if byGroup := mode&0o060 != 0; byGroup != strings.Contains(err.Error(), "fsGroupChangePolicy: OnRootMismatch") {
+				t.Errorf("the group may: %v, error %q", byGroup, err)
+			}
 			wantContent(t, f.Path, good)
 			wantFiles(t, f, "token")
 			if info, err := os.Stat(f.Path); err != nil || info.Mode() != mode {
