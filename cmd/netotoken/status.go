@@ -25,20 +25,24 @@ func (c *command) printStatus(ctx context.Context, creds *credentials) error {
 	case t == nil:
 		return fmt.Errorf("no session in %q: there is no such file", c.cache)
 	}
-	now := time.Now()
-	access, good := tokenState(t.AccessToken, accessEnd(t, now), now)
-	refresh, mayBe := tokenState(t.RefreshToken, endpoint.RefreshEnd(t), now)
+	lines, usable := statusOf(t, time.Now())
 	table := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "session\t%s\n", strings.Map(printable, creds.owner))
-	fmt.Fprintf(table, "access token\t%s\n", access)
-	fmt.Fprintf(table, "refresh token\t%s\n", refresh)
+	fmt.Fprintf(table, "session\t%s\n%s", strings.Map(printable, creds.owner), lines)
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	if !good && !mayBe {
-		return errors.New("the session is over: the next run needs the credentials, or another refresh token")
+	if !usable {
+		return errors.New("the session is over: only a log-in, or another refresh token, begins the next")
 	}
 	return nil
+}
+
+// statusOf returns a line for the access token and one for the refresh token, and whether one of them
+// may be used.
+func statusOf(t *oauth2.Token, now time.Time) (lines string, usable bool) {
+	access, good := tokenState(t.AccessToken, accessEnd(t, now), now)
+	refresh, mayBe := tokenState(t.RefreshToken, endpoint.RefreshEnd(t), now)
+	return fmt.Sprintf("access token\t%s\nrefresh token\t%s\n", access, refresh), good || mayBe
 }
 
 // tokenState says how a token is whose end is known, or not where that is zero, and whether it may be
