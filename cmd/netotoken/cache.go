@@ -67,7 +67,8 @@ func (c *command) printCached(ctx context.Context, creds *credentials) error {
 	case err == nil:
 		err = c.print(t)
 	case ctx.Err() != nil:
-		c.say("waiting for the token that is on its way to the cache, %v at most; interrupt to end at once", grace)
+		c.say("waiting for the token that is on its way to the cache, %v at most; "+
+			"interrupt to end at once", grace)
 	}
 
 	end, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -127,7 +127,7 @@ func sameURL(beside, ofKey string) error {
 		return usageError{err}
 	}
 	if !origin.Same(u, key) || u.EscapedPath() != key.EscapedPath() {
-		return usagef("NETO_URL is another URL than %q, which NETOSECRET has: unset one of the two", ofKey)
+		return usagef("NETO_URL is not %q, the URL in NETOSECRET: unset one of the two", ofKey)
 	}
 	return nil
 }

@@ -19,6 +19,10 @@ import (
 const (
 	demoTime = 20 * time.Second // the whole of the demo, at most
 	demoPath = "/api/v1/labels/ip"
+	demoNext = `
+Next: set NETOSECRET, or NETO_USERNAME and NETO_PASSWORD, or NETO_REFRESH_TOKEN,
+and run netotoken to print a token of yours.
+`
 )
 
 // scenario is a row of the demo's table: a client of a server of its own, API calls through it, and
@@ -56,8 +60,8 @@ func scenarios() []*scenario {
 func runDemo(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, demoTime)
 	defer cancel()
-	_, err := fmt.Fprintf(w, "API calls on servers inside this process, and what they meet (%v at most):\n\n", demoTime)
-	if err != nil {
+	const head = "API calls on servers inside this process, and what they meet (%v at most):\n\n"
+	if _, err := fmt.Fprintf(w, head, demoTime); err != nil {
 		return err
 	}
 	all := scenarios()
@@ -66,17 +70,21 @@ func runDemo(ctx context.Context, w io.Writer) error {
 		running.Go(func() { s.start(ctx) })
 	}
 	running.Wait()
+	return printTable(w, all)
+}
 
+// printTable prints a row for each scenario, and returns what went wrong in them.
+func printTable(w io.Writer, all []*scenario) (err error) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "CASE\tCALLS\tFAILED\tLOG-INS\tREFRESHES\tWHAT HAPPENED")
 	for _, s := range all {
-		counts := s.counts()
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\n", s.name, s.calls, s.failed, counts[0]+counts[1], counts[2], s.note)
+		n := s.counts()
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\n",
+			s.name, s.calls, s.failed, n[0]+n[1], n[2], s.note)
 		err = errors.Join(err, s.err)
 	}
 	table.Flush()
-	_, printed := fmt.Fprintln(w, "\nNext: set NETOSECRET, or NETO_USERNAME and NETO_PASSWORD, or NETO_REFRESH_TOKEN,\n"+
-		"and run netotoken to print a token of yours.")
+	_, printed := io.WriteString(w, demoNext)
 	return errors.Join(err, printed)
 }
 
@@ -93,7 +101,8 @@ func (s *scenario) start(ctx context.Context) {
 
 // counts returns the token requests of the scenario's client, by endpoint.
 func (d *demo) counts() (n [3]int) {
-	for i, path := range []string{netoauthtest.APIKeyPath, netoauthtest.PasswordPath, netoauthtest.RefreshPath} {
+	paths := []string{netoauthtest.APIKeyPath, netoauthtest.PasswordPath, netoauthtest.RefreshPath}
+	for i, path := range paths {
 		n[i] = d.Requests(path) - d.set[i]
 	}
 	return n

@@ -25,8 +25,8 @@
 //	  -cache FILE
 //	        keep the token, and the refresh token, in FILE for later runs
 //	  -demo
-//	        run the three flows, and get through a revoked token, an outage and an
-//	        expiry, on a server of its own, without a network, in 20s at most
+//	        run the three flows, and get through a revoked token, an expiry and an
+//	        outage, on servers of its own, without a network, in 20s at most
 //	  -format FORMAT
 //	        FORMAT to print: token (the default), header (an HTTP header line),
 //	        json, or jwt (the signed request token of an API key, for the try-out

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"log"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,7 +22,17 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	os.Exit(func() int {
+		if os.Getenv("GOCOVERDIR") == "" { // where a command that measures its coverage wants to write it
+			dir, err := os.MkdirTemp("", "netotoken")
+			if err != nil {
+				log.Fatal(err)
+			}
+			defer os.RemoveAll(dir)
+			os.Setenv("GOCOVERDIR", dir)
+		}
+		return m.Run()
+	}())
 }
 
 // result is what a run of the command left.
@@ -35,7 +46,11 @@ func (r result) token() string { return strings.TrimSpace(r.stdout) }
 // newCommand returns the command with these variables as its whole environment.
 func newCommand(env []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(testBinary(), args...)
-	cmd.Env = append([]string{asCommand + "=1", "SYSTEMROOT=" + os.Getenv("SYSTEMROOT")}, env...)
+	cmd.Env = append(cmd.Env, asCommand+"=1")
+	for _, name := range []string{"SYSTEMROOT", "GOCOVERDIR"} {
+		cmd.Env = append(cmd.Env, name+"="+os.Getenv(name))
+	}
+	cmd.Env = append(cmd.Env, env...)
 	return cmd
 }
 

@@ -18,7 +18,8 @@ func (c *command) password(ctx context.Context) (string, error) {
 	}
 	password := c.getenv("NETO_PASSWORD")
 	if password == "" {
-		return "", usagef("NETO_USERNAME is set but no password: set NETO_PASSWORD or use -password-stdin")
+		return "", usagef("NETO_USERNAME is set but no password: " +
+			"set NETO_PASSWORD or use -password-stdin")
 	}
 	return password, oneLine("NETO_PASSWORD", password)
 }
@@ -26,8 +27,8 @@ func (c *command) password(ctx context.Context) (string, error) {
 // readPassword reads one line, whose end is not part of the password.
 func (c *command) readPassword(ctx context.Context) (string, error) {
 	if isTerminal(c.stdin) {
-		return "", usagef("-password-stdin: standard input is a terminal, which shows what is typed; in a shell: " +
-			`read -rs P && printf '%%s\n' "$P" | netotoken -password-stdin`)
+		return "", usagef("-password-stdin: standard input is a terminal, which shows what is typed; " +
+			`in a shell: read -rs P && printf '%%s\n' "$P" | netotoken -password-stdin`)
 	}
 	line, err := within(ctx, func() (string, error) {
 		return bufio.NewReader(io.LimitReader(c.stdin, maxPassword)).ReadString('\n')

@@ -18,7 +18,7 @@ type renewing struct {
 
 	mu     sync.Mutex // an exchange may outlast the run's patience
 	looked bool
-	old    oauth2.Token // what was stored at the first look, where looked; with no tokens: nothing
+	old    oauth2.Token // the two tokens of what was stored at the first look; "": none
 }
 
 // Load is that of the Store below.
@@ -32,7 +32,9 @@ func (r *renewing) Load(ctx context.Context) (*oauth2.Token, error) {
 
 // Update is that of the Store below.
 func (r *renewing) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) error {
-	return r.Store.Update(ctx, func(stored *oauth2.Token) (*oauth2.Token, error) { return f(r.show(stored)) })
+	return r.Store.Update(ctx, func(stored *oauth2.Token) (*oauth2.Token, error) {
+		return f(r.show(stored))
+	})
 }
 
 // show returns what the run is to know of a stored token.

@@ -15,38 +15,42 @@ import (
 )
 
 func TestStatusOf_saysWhatIsGoodAndUntilWhen(t *testing.T) {
-	jwt := func(claims string) string {
-		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".sig"
+	jwt := func(claims string) oauth2.Token {
+		payload := base64.RawURLEncoding.EncodeToString([]byte(claims))
+		return oauth2.Token{AccessToken: "e30." + payload + ".sig"}
 	}
 	const (
-		minute5 = "good until 2000-01-01T00:05:00Z, for 5m0s"
-		over5   = "over since 1999-12-31T23:55:00Z, for 5m0s"
-		unknown = "good, as far as is known: it names no end"
+		minute5  = "good until 2000-01-01T00:05:00Z, for 5m0s"
+		over5    = "over since 1999-12-31T23:55:00Z, for 5m0s"
+		justOver = "over since 2000-01-01T00:00:00Z, for 0s"
+		unknown  = "good, as far as is known: it names no end"
 	)
 	const min = time.Minute
-	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // as it is in a bubble
-	in := func(d time.Duration) time.Time { return now.Add(d) }
+	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)                        // as it is in a bubble
+	stored := func(access, refresh string, left time.Duration) oauth2.Token { // issued for 5 minutes
+		return oauth2.Token{AccessToken: access, RefreshToken: refresh, Expiry: now.Add(left), ExpiresIn: 300}
+	}
 	for name, tt := range map[string]struct {
 		token           oauth2.Token
 		refreshLife     any // refresh_expires_in
 		access, refresh string
 		usable          bool
 	}{
-		"both good":                {oauth2.Token{AccessToken: "a", RefreshToken: "r", Expiry: in(5 * min), ExpiresIn: 300}, 300.0, minute5, minute5, true},
-		"access over":              {oauth2.Token{AccessToken: "a", RefreshToken: "r", Expiry: in(-5 * min), ExpiresIn: 300}, 900.0, over5, minute5, true},
-		"both over":                {oauth2.Token{AccessToken: "a", RefreshToken: "r", Expiry: in(-5 * min), ExpiresIn: 300}, 300.0, over5, over5, false},
-		"refresh end unknown":      {oauth2.Token{AccessToken: "a", RefreshToken: "r", Expiry: in(-5 * min), ExpiresIn: 300}, 0.0, over5, unknown, true},
-		"no refresh token":         {oauth2.Token{AccessToken: "a", Expiry: in(5 * min), ExpiresIn: 300}, nil, minute5, "none", true},
-		"no refresh token, over":   {oauth2.Token{AccessToken: "a", Expiry: in(-5 * min), ExpiresIn: 300}, nil, over5, "none", false},
+		"both good":                {stored("a", "r", 5*min), 300.0, minute5, minute5, true},
+		"access over":              {stored("a", "r", -5*min), 900.0, over5, minute5, true},
+		"both over":                {stored("a", "r", -5*min), 300.0, over5, over5, false},
+		"refresh end unknown":      {stored("a", "r", -5*min), 0.0, over5, unknown, true},
+		"no refresh token":         {stored("a", "", 5*min), nil, minute5, "none", true},
+		"no refresh token, over":   {stored("a", "", -5*min), nil, over5, "none", false},
 		"refresh token alone":      {oauth2.Token{RefreshToken: "r"}, nil, "none", unknown, true},
-		"ends right now":           {oauth2.Token{AccessToken: "a", Expiry: now, ExpiresIn: 300}, nil, "over since 2000-01-01T00:00:00Z, for 0s", "none", false},
+		"ends right now":           {stored("a", "", 0), nil, justOver, "none", false},
 		"without an end":           {oauth2.Token{AccessToken: "a"}, nil, unknown, "none", true},
-		"JWT without Expiry":       {oauth2.Token{AccessToken: jwt(`{"exp":946685100}`)}, nil, minute5, "none", true},
-		"JWT without Expiry, over": {oauth2.Token{AccessToken: jwt(`{"exp":946684500}`)}, nil, over5, "none", false},
-		"JWT without exp":          {oauth2.Token{AccessToken: jwt(`{"iat":1}`)}, nil, unknown, "none", true},
-		"JWT with a text for exp":  {oauth2.Token{AccessToken: jwt(`{"exp":"soon"}`)}, nil, unknown, "none", true},
+		"JWT without Expiry":       {jwt(`{"exp":946685100}`), nil, minute5, "none", true},
+		"JWT without Expiry, over": {jwt(`{"exp":946684500}`), nil, over5, "none", false},
+		"JWT without exp":          {jwt(`{"iat":1}`), nil, unknown, "none", true},
+		"JWT with a text for exp":  {jwt(`{"exp":"soon"}`), nil, unknown, "none", true},
 		"two dots, no JWT":         {oauth2.Token{AccessToken: "a.%.b"}, nil, unknown, "none", true},
-		"a clock set back since":   {oauth2.Token{AccessToken: "a", Expiry: in(24 * 60 * min), ExpiresIn: 300}, nil, minute5, "none", true},
+		"a clock set back since":   {stored("a", "", 24*60*min), nil, minute5, "none", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -80,7 +84,8 @@ func TestNetotoken_saysWhatTheCacheHas(t *testing.T) {
 				env = env[:2]
 			}
 			r := succeed(t, env, "-cache", file, "-status")
-			for _, word := range []string{owners[name](srv, env), "access token   good until ", "refresh token  good"} {
+			whose := owners[name](srv, env)
+			for _, word := range []string{whose, "access token   good until ", "refresh token  good"} {
 				if !strings.Contains(r.stdout, word) {
 					t.Errorf("the status has no %q:\n%s", word, r.stdout)
 				}
@@ -103,19 +108,25 @@ func TestNetotoken_saysWhatTheCacheHas(t *testing.T) {
 
 func TestNetotoken_saysThatTheCacheHasNoSession(t *testing.T) {
 	srv := newServer(t)
+	key := apiKeyEnv(srv)
+	leave := func(*testing.T, string) {}
+	removeFile := func(_ *testing.T, file string) { os.Remove(file) }
+	removeFolder := func(_ *testing.T, file string) { os.RemoveAll(filepath.Dir(file)) }
+	spoil := func(t *testing.T, file string) { writeFile(t, file, "hidden") }
+	end := func(t *testing.T, file string) {
+		setToken(t, file, func(c *content) { c.Token.RefreshToken, c.Token.Expiry = "", time.Now() })
+	}
 	for name, tt := range map[string]struct {
 		change func(t *testing.T, file string)
 		env    []string
 		says   string
 		prints bool
 	}{
-		"no file":         {func(t *testing.T, file string) { os.Remove(file) }, apiKeyEnv(srv), "no session in", false},
-		"no folder":       {func(t *testing.T, file string) { os.RemoveAll(filepath.Dir(file)) }, apiKeyEnv(srv), "no session in", false},
-		"not a token":     {func(t *testing.T, file string) { writeFile(t, file, "hidden") }, apiKeyEnv(srv), "choose another -cache", false},
-		"another account": {func(*testing.T, string) {}, passwordEnv(srv), "choose another -cache", false},
-		"over": {func(t *testing.T, file string) {
-			setToken(t, file, func(c *content) { c.Token.RefreshToken, c.Token.Expiry = "", time.Now() })
-		}, apiKeyEnv(srv), "the session is over", true},
+		"no file":         {removeFile, key, "no session in", false},
+		"no folder":       {removeFolder, key, "no session in", false},
+		"not a token":     {spoil, key, "choose another -cache", false},
+		"another account": {leave, passwordEnv(srv), "choose another -cache", false},
+		"over":            {end, key, "the session is over", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

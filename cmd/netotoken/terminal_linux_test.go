@@ -44,7 +44,7 @@ func TestNetotoken_readsNoPasswordFromATerminal(t *testing.T) {
 		stdin *os.File
 		says  string
 	}{
-		"terminal":    {terminal(t), `terminal, which shows what is typed; in a shell: read -rs P && printf '%s\n' "$P" | netotoken`},
+		"terminal":    {terminal(t), `in a shell: read -rs P && printf '%s\n' "$P" | netotoken -password-stdin`},
 		"null device": {null, "no password in the first line"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -84,23 +84,34 @@ func usage(fs *flag.FlagSet) string {
 func (c *command) flags() *flag.FlagSet {
 	fs := flag.NewFlagSet("netotoken", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	fs.StringVar(&c.account, "account", "", "print a token for the sub-account `NAME` (with an API key only)")
-	fs.StringVar(&c.cache, "cache", "", "keep the token, and the refresh token, in `FILE` for later runs")
-	fs.BoolVar(&c.demo, "demo", false, "run the three flows, and get through a revoked token, an outage and an\n"+
-		"expiry, on a server of its own, without a network, in 20s at most")
-	fs.StringVar(&c.format, "format", "token", "`FORMAT` to print: token (the default), header (an HTTP header line),\n"+
-		"json, or jwt (the signed request token of an API key, for the try-out\n"+
-		"page of the API's reference: made without a network, for one log-in)")
-	fs.BoolVar(&c.passwordStdin, "password-stdin", false, "read the password from standard input, one line, not from a terminal")
-	fs.BoolVar(&c.renew, "renew", false, "do not print the token in FILE: renew the session first")
-	fs.BoolVar(&c.status, "status", false, "say whether FILE has the session of these credentials, and until when;\n"+
-		"prints no secret, makes no request, and needs no password")
-	c.timeout.Duration = 90 * time.Second // a queue behind one exchange of another run, and one of its own
-	fs.Var(&c.timeout, "timeout", "give up after this `DURATION`, such as 5s or 1m (default "+c.timeout.String()+"); with\n"+
-		"-cache, a token on its way has "+grace.String()+" more, unless interrupted again")
+	fs.StringVar(&c.account, "account", "", accountUsage)
+	fs.StringVar(&c.cache, "cache", "", cacheUsage)
+	fs.BoolVar(&c.demo, "demo", false, demoUsage)
+	fs.StringVar(&c.format, "format", "token", formatUsage)
+	fs.BoolVar(&c.passwordStdin, "password-stdin", false, passwordUsage)
+	fs.BoolVar(&c.renew, "renew", false, renewUsage)
+	fs.BoolVar(&c.status, "status", false, statusUsage)
+	c.timeout.Duration = 90 * time.Second // a queue behind an exchange of another run, and one of its own
+	fs.Var(&c.timeout, "timeout", fmt.Sprintf(timeoutUsage, c.timeout, grace))
 	fs.BoolVar(&c.version, "version", false, "print which version of netotoken this is")
 	return fs
 }
+
+const (
+	accountUsage = "print a token for the sub-account `NAME` (with an API key only)"
+	cacheUsage   = "keep the token, and the refresh token, in `FILE` for later runs"
+	demoUsage    = `run the three flows, and get through a revoked token, an expiry and an
+outage, on servers of its own, without a network, in 20s at most`
+	formatUsage = "`FORMAT`" + ` to print: token (the default), header (an HTTP header line),
+json, or jwt (the signed request token of an API key, for the try-out
+page of the API's reference: made without a network, for one log-in)`
+	passwordUsage = "read the password from standard input, one line, not from a terminal"
+	renewUsage    = "do not print the token in FILE: renew the session first"
+	statusUsage   = `say whether FILE has the session of these credentials, and until when;
+prints no secret, makes no request, and needs no password`
+	timeoutUsage = "give up after this `DURATION`" + `, such as 5s or 1m (default %v); with
+-cache, a token on its way has %v more, unless interrupted again`
+)
 
 // duration is a flag that says how to write a number of seconds.
 type duration struct{ time.Duration }
@@ -144,7 +155,7 @@ func (c *command) check(fs *flag.FlagSet) error {
 	case c.status && c.cache == "":
 		return usagef("-status needs -cache FILE, whose session it tells of")
 	case c.renew && c.cache == "":
-		return usagef("-renew needs -cache FILE, whose session it renews; without, each token is new")
+		return usagef("-renew needs -cache FILE, whose session it renews")
 	case c.timeout.Duration <= 0:
 		return usagef("-timeout must be positive")
 	}

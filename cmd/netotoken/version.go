@@ -15,6 +15,7 @@ func printVersion(w io.Writer) error {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = cmp.Or(info.Main.Version, version)
 	}
-	_, err := fmt.Fprintf(w, "netotoken %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	platform := runtime.GOOS + "/" + runtime.GOARCH
+	_, err := fmt.Fprintln(w, "netotoken", version, runtime.Version(), platform)
 	return err
 }
