@@ -313,7 +313,7 @@ func TestNetotoken_leavesABadCacheAsItIs(t *testing.T) {
 			refresh := refreshEnv(t, srv)
 			file := newCache(t)
 			writeFile(t, file, data)
-			wantUnusable(t, srv, file, refresh, strconv.Quote(file), "delete it or choose another -cache")
+			wantUnusable(t, srv, file, refresh, strconv.Quote(file), "choose another -cache")
 			if readFile(t, file) != data {
 				t.Error("the file has changed")
 			}
@@ -352,8 +352,7 @@ func TestNetotoken_refusesAnotherOwnersCache(t *testing.T) {
 			if name == "another app" { // which the API does not know
 				wantOneLine(t, r, "401")
 			} else {
-				wantOneLine(t, r, strconv.Quote(file), "a token for these credentials",
-					"delete it or choose another -cache")
+				wantOneLine(t, r, strconv.Quote(file), "credentials", "choose another -cache")
 			}
 			if readFile(t, file) != before {
 				t.Error("the file has changed")

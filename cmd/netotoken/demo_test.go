@@ -7,6 +7,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// A demo that is cut short says which cases it was about.
+func TestNetotoken_demoEndsInTime(t *testing.T) {
+	t.Parallel()
+	r := netotoken(t, nil, "-demo", "-timeout=1s")
+	if r.status != 1 || !strings.Contains(r.stdout, "\noutage") || !strings.Contains(r.stdout, "failed") {
+		t.Errorf("status %d, stdout %q", r.status, r.stdout)
+	}
+	wantOneLine(t, r, "demo, expiry: ", "demo, outage: ", "(-timeout)")
+}
+
 // Each row of the demo's table is a case without a failed API call. Where it goes by the clock, the
 // numbers of calls and of log-ins depend on that.
 func TestNetotoken_demo(t *testing.T) {
@@ -39,6 +49,9 @@ func TestNetotoken_demo(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(row{})); diff != "" {
 		t.Errorf("table (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(table, "503 for 1") { // of seconds: a tenth and more of what a token lives there
+		t.Errorf("no renewal has met the outage:\n%s", table)
 	}
 	for _, name := range []string{"expiry", "outage"} {
 		if len(got[name].calls) < 2 {

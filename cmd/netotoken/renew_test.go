@@ -1,11 +1,14 @@
 package main
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/netoauth/netoauth/internal/endpoint"
 	"github.com/netoauth/netoauth/netoauthtest"
+	"golang.org/x/oauth2"
 )
 
 // A token that is good is not printed, and the session goes on with its refresh token, once for all who
@@ -137,5 +140,22 @@ func TestNetotoken_renewsByALogIn(t *testing.T) {
 				t.Errorf("%d log-ins, another token: %v", got, r.stdout != first.stdout)
 			}
 		})
+	}
+}
+
+// A token that is shown without its access token tells as before when its refresh token ends.
+func TestRenewing_keepsTheEndOfTheRefreshToken(t *testing.T) {
+	store := &renewing{}
+	payload := base64.RawURLEncoding.EncodeToString([]byte(`{"iat":1000,"exp":1300}`))
+	stored := &oauth2.Token{
+		AccessToken: "e30." + payload + ".sig", RefreshToken: "r", Expiry: time.Now().Add(-time.Minute),
+	}
+	stored = stored.WithExtra(map[string]any{"refresh_expires_in": 1800.0})
+	want := stored.Expiry.Add(25 * time.Minute)
+	for range 2 { // Load and Update
+		shown := store.show(stored)
+		if got := endpoint.RefreshEnd(shown); !got.Equal(want) || shown.AccessToken != "" {
+			t.Errorf("the refresh token ends %v, want %v; access token %q", got, want, shown.AccessToken)
+		}
 	}
 }

@@ -101,7 +101,7 @@ func TestNetotoken_renewsWhatHasLittleLifeLeft(t *testing.T) {
 		0:                 false,
 		139 * time.Second: false,
 		171 * time.Second: true,
-		199 * time.Second: true,
+		198 * time.Second: true,
 		2 * time.Hour:     true,
 	} {
 		t.Run(age.String(), func(t *testing.T) {
