@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -19,7 +18,7 @@ const (
 	formType = "application/x-www-form-urlencoded"
 
 	maxBody = 1 << 20
-	maxSkew = time.Minute // between iat and the server's clock, either way
+	maxAge  = time.Minute // of a request token, from its iat on the server's clock
 
 	// 128 random bits as text: base64, the densest of the usual encodings, takes 22 characters for
 	// them.
@@ -142,7 +141,7 @@ func (s *Server) checkPassword(fields map[string]string) (*session, *refusal) {
 	if fields["username"] != s.Username || fields["password"] != s.Password {
 		return nil, &refusal{http.StatusUnauthorized, "wrong user name or password"}
 	}
-	return newSession(s.Username, s.key.Shortname), nil
+	return newSession(s.Username, s.key.Shortname, false), nil
 }
 
 // checkRefreshToken takes a refresh token for the one use that it is good for, as rotation has it,
@@ -160,7 +159,7 @@ func (s *Server) checkRefreshToken(fields map[string]string) (*session, *refusal
 	case token != ses.refreshToken:
 		s.end(ses)
 		return refuse("was used before, which ends its session (RFC 9700, section 4.14.2)")
-	case ses.subject == s.key.AppName && !s.reaches(ses.shortname):
+	case ses.withKey && !s.reaches(ses.shortname):
 		return refuse("is for an account that the API key does not reach any more")
 	}
 	return ses, nil
@@ -194,15 +193,17 @@ func (s *Server) checkRequestToken(fields map[string]string) (*session, *refusal
 		return refuse("has a jti too short for 128 random bits")
 	case claims["appname"] != s.key.AppName || claims["appkey"] != s.key.AppKey:
 		return refuse("has a wrong appname or appkey")
-	case math.Abs(now-iat) > maxSkew.Seconds():
-		return refuse("has an iat more than a minute from the server's clock")
+	case iat > now:
+		return refuse("has an iat from the future, by the server's clock")
+	case now-iat > maxAge.Seconds():
+		return refuse("has an iat over a minute ago, by the server's clock")
 	case replayed:
 		return refuse("has a jti that was used before")
 	case !s.reaches(claims["shortname"]):
 		return refuse("names an account that the API key does not reach")
 	}
 	s.jtis[claims["jti"]] = time.Unix(int64(iat), 0)
-	return newSession(s.key.AppName, claims["shortname"]), nil
+	return newSession(s.key.AppName, claims["shortname"], true), nil
 }
 
 // reaches reports whether the API key is good for an account: any, unless SetAccounts names some.

@@ -31,7 +31,6 @@ const (
 type server = netoauthtest.Server
 
 // bothWays runs a test with a fresh server over the network and in process.
-
 func bothWays(t *testing.T, test func(*testing.T, *server, *http.Client)) {
 	t.Helper()
 	t.Run("network", func(t *testing.T) {
@@ -45,9 +44,7 @@ func bothWays(t *testing.T, test func(*testing.T, *server, *http.Client)) {
 }
 
 // inVirtualTime runs a test in process, in a bubble. The bubble also sees to it
-
 // that no goroutine is left behind.
-
 func inVirtualTime(t *testing.T, test func(*testing.T, *server, *http.Client)) {
 	t.Helper()
 	srv := newServer(t)
@@ -64,12 +61,16 @@ func newServer(t *testing.T) *server {
 }
 
 // An apiKey is what a NETOSECRET has inside.
-
 type apiKey struct{ URL, Shortname, AppName, SharedSecret, AppKey string }
 
-func parseKey(t *testing.T, srv *server) (k apiKey) {
+func parseKey(t *testing.T, srv *server) apiKey {
 	t.Helper()
-	data, err := base64.RawStdEncoding.DecodeString(srv.Netosecret)
+	return parseNetosecret(t, srv.Netosecret)
+}
+
+func parseNetosecret(t *testing.T, netosecret string) (k apiKey) {
+	t.Helper()
+	data, err := base64.RawStdEncoding.DecodeString(netosecret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,9 +138,7 @@ func refreshRequest(t *testing.T, srv *server, token string) *http.Request {
 }
 
 // An answer has every field that the reference allows, so that decoding refuses
-
 // any other.
-
 type answer struct {
 	Code             int         `json:"-"`
 	Header           http.Header `json:"-"`
@@ -162,9 +161,7 @@ type apiError struct {
 }
 
 // do sends a request and decodes the answer strictly: as tokens where it is
-
 // 200, as the API's error object otherwise.
-
 func do(t *testing.T, c *http.Client, req *http.Request) (a answer) {
 	t.Helper()
 	resp, err := c.Do(req)
@@ -210,9 +207,7 @@ func refresh(t *testing.T, srv *server, c *http.Client, token string) answer {
 }
 
 // call returns the status, the headers and the body of a call behind the bearer
-
 // check.
-
 func call(
 	t *testing.T, srv *server, c *http.Client, method, path, authorization string,
 ) (int, http.Header, string) {
@@ -259,9 +254,7 @@ func payload(t *testing.T, jwt string) (claims map[string]any) {
 }
 
 // checkError holds an answer against the API's error object, with nothing of
-
 // the request in it.
-
 func checkError(t *testing.T, a answer, code int, secrets ...string) {
 	t.Helper()
 	if a.Error == nil {

@@ -17,7 +17,8 @@ import (
 //
 // The answer arrives when the handler has ended, so it cannot be streamed. Where a handler ends
 // with panic(http.ErrAbortHandler), as [Drop] and [CutOff] do, the client sees the broken
-// connection that it would see over the network. When the handler ends, or the request's context
+// connection that it would see over the network. Of the context of the client's request the handler
+// sees the end, but neither the values nor the deadline, which no network carries. When the handler ends, or the request's context
 // before it, the request's body is closed: a handler that reads on gets
 // [http.ErrBodyReadAfterClose].
 func (s *Server) InProcess() *http.Client {
@@ -35,7 +36,8 @@ func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 		body.Close()
 		return nil, context.Cause(req.Context())
 	}
-	ctx, cancel := context.WithCancel(req.Context())
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	r := serverRequest(ctx, req, body) // here, as req is the caller's again once RoundTrip has returned
 	rec := httptest.NewRecorder()
 	ended := make(chan bool, 1)
@@ -44,7 +46,6 @@ func (t inProcess) RoundTrip(req *http.Request) (*http.Response, error) {
 		// Deferred, because a handler may also end by runtime.Goexit, in t.FailNow.
 		defer func() {
 			body.Close()
-			cancel()
 			ended <- whole
 		}()
 		whole = serve(t.handler, rec, r)

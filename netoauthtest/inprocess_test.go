@@ -382,3 +382,48 @@ func TestInProcess_clientTimeout(t *testing.T) {
 		}
 	})
 }
+
+// A network carries the end of a context, but neither its values nor its deadline.
+func TestInProcess_handlerSeesTheEndOfTheContextAlone(t *testing.T) {
+	type mine struct{}
+	for name, end := range map[string]func(context.Context) (context.Context, context.CancelFunc){
+		"cancelled": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Second, cancel)
+			return ctx, cancel
+		},
+		"timed out": func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inVirtualTime(t, func(t *testing.T, srv *server, c *http.Client) {
+				ended := make(chan error, 1)
+				srv.Handle("/context", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					if v := r.Context().Value(mine{}); v != nil {
+						t.Errorf("the handler sees the value %q", v)
+					}
+					if at, ok := r.Context().Deadline(); ok {
+						t.Errorf("the handler sees the deadline %v", at)
+					}
+					<-r.Context().Done()
+					ended <- r.Context().Err()
+				}))
+				token := logIn(t, srv, c).AccessToken
+				ctx, cancel := end(context.WithValue(t.Context(), mine{}, "of the client"))
+				defer cancel()
+				req, err := http.NewRequestWithContext(ctx, "GET", srv.URL+"/context", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.Header.Set("Authorization", "Bearer "+token)
+				if _, err := c.Do(req); !errors.Is(err, ctx.Err()) {
+					t.Errorf("the client gets %v, want %v", err, ctx.Err())
+				}
+				if err := <-ended; err != context.Canceled {
+					t.Errorf("the handler's context ended with %v", err)
+				}
+			})
+		})
+	}
+}

@@ -27,8 +27,9 @@
 // revoked or unknown is refused and ends nothing.
 //
 // The server makes trouble on demand: [Server.Fail] with a fault such as [Status] or [Drop],
-// [Server.Delay], [Server.RevokeAccessTokens], [Server.RevokeRefreshTokens], [Server.SetAccounts],
-// [Server.SetLifetimes], [Server.SetClock].
+// [Server.Delay], [Server.RevokeAccessTokens], [Server.RevokeRefreshTokens], [Server.RotateKey],
+// [Server.SetAccounts], [Server.SetLifetimes], [Server.SetClock]. Trouble for some calls or accounts
+// alone is a handler's own business: [AccountOf] tells it whose request it has.
 //
 // # Virtual time
 //
@@ -64,7 +65,6 @@ package netoauthtest
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -92,20 +92,20 @@ type Server struct {
 	// Netosecret is an API key that the server accepts, for any sub-account unless SetAccounts
 	// names some. As in the documented sample it is base64 without padding, its url ends in
 	// /api/v1, and its shared secret has 14 bytes: fewer than the 32 that some JOSE libraries
-	// insist on for HS256.
+	// insist on for HS256. RotateKey puts another in its place and leaves this field alone.
 	Netosecret string
 
 	// Username and Password are accepted at [PasswordPath]. The password has characters that a form
 	// must escape. Do not change them.
 	Username, Password string
 
-	key      apiKey
 	tokenKey []byte // signs the tokens that the server issues
 	mux      *http.ServeMux
 	http     *httptest.Server
 	stop     context.CancelFunc // ends the context of every request over the network
 
 	mu              sync.Mutex
+	key             apiKey
 	access, refresh time.Duration // lifetimes
 	offset          time.Duration // of the server's clock
 	delay           time.Duration
@@ -118,15 +118,6 @@ type Server struct {
 	accessTokens    map[string]accessToken
 	sessions        map[string]*session  // by id
 	jtis            map[string]time.Time // of accepted request tokens, to their iat
-}
-
-// apiKey is the JSON object inside a NETOSECRET.
-type apiKey struct {
-	URL          string `json:"url"`
-	Shortname    string `json:"shortname"`
-	AppName      string `json:"appname"`
-	SharedSecret string `json:"sharedsecret"`
-	AppKey       string `json:"appkey"`
 }
 
 // NewServer starts a server on the loopback interface. The caller should call Close when finished,
@@ -154,9 +145,8 @@ func start(scheme string, listen func(*httptest.Server)) *Server {
 	s.http = httptest.NewUnstartedServer(s)
 	s.http.Config.BaseContext = func(net.Listener) context.Context { return ctx }
 	s.URL = scheme + "://" + s.http.Listener.Addr().String()
-	s.key = apiKey{s.URL + "/api/v1", "example", "netoauthtest", rand.Text()[:14], rand.Text()}
-	sample, _ := json.MarshalIndent(s.key, "", "  ") // a struct of strings has no error
-	s.Netosecret = base64.RawStdEncoding.EncodeToString(sample)
+	s.key = newAPIKey(s.URL + "/api/v1")
+	s.Netosecret = s.key.netosecret()
 	listen(s.http) // last, so that the handlers see all of the above
 	return s
 }
@@ -176,8 +166,7 @@ func (s *Server) Close() {
 func (s *Server) Client() *http.Client { return s.http.Client() }
 
 // Handle adds a handler for requests that bring a good access token; without one the server answers
-// 401. Access tokens are JWTs: their claims sub and shortname say who signed in, and to which
-// account. The pattern is one of [http.ServeMux], which also says when Handle panics. A handler for
+// 401. [AccountOf] tells the handler whose token it was. The pattern is one of [http.ServeMux], which also says when Handle panics. A handler for
 // a token endpoint is never called; see [Server.Fail] for that.
 func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
@@ -192,8 +181,8 @@ func (s *Server) SetLifetimes(access, refresh time.Duration) {
 }
 
 // SetClock sets the server's clock fast by offset, or slow where it is negative; 0 sets it right.
-// The clock shows in the Date header and in iat and exp of the tokens, and the iat of a request
-// token is checked against it.
+// The clock shows in the Date header and in iat and exp of the tokens. A request token whose iat is
+// ahead of it, be it by a fraction of a second, or over a minute behind it is refused.
 func (s *Server) SetClock(offset time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -296,21 +285,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound, "no such path")
 		return
 	}
-	if !s.authorized(r) {
+	account, ok := s.authorize(r)
+	if !ok {
 		w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 		writeError(w, http.StatusUnauthorized,
 			"the access token is missing, expired, revoked, of an ended session or not from this server")
 		return
 	}
-	s.mux.ServeHTTP(w, r)
+	s.mux.ServeHTTP(w, withAccount(r, account))
 }
 
-func (s *Server) authorized(r *http.Request) bool {
+// authorize returns the account that the access token of r is for, if it has a good one.
+func (s *Server) authorize(r *http.Request) (account string, ok bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a, ok := s.accessTokens[token]
-	return ok && strings.EqualFold(scheme, "Bearer") && time.Now().Before(a.end)
+	if !ok || !strings.EqualFold(scheme, "Bearer") || !time.Now().Before(a.end) {
+		return "", false
+	}
+	return a.session.shortname, true
 }
 
 // setDate sets the Date header from the server's clock, which net/http would set from the

@@ -13,6 +13,7 @@ import (
 type session struct {
 	id                 string // the answers' session-state, and the sid claim of its refresh tokens
 	subject, shortname string
+	withKey            bool      // it began with a request token, so that it ends with the API key
 	refreshToken       string    // the last one issued
 	end                time.Time // of that; zero: none
 }
@@ -23,8 +24,8 @@ type accessToken struct {
 	end     time.Time
 }
 
-func newSession(subject, shortname string) *session {
-	return &session{id: rand.Text(), subject: subject, shortname: shortname}
+func newSession(subject, shortname string, withKey bool) *session {
+	return &session{id: rand.Text(), subject: subject, shortname: shortname, withKey: withKey}
 }
 
 func (ses *session) over(now time.Time) bool { return !ses.end.IsZero() && !now.Before(ses.end) }
@@ -105,6 +106,6 @@ func (s *Server) end(ses *session) {
 func (s *Server) forget(now time.Time) {
 	maps.DeleteFunc(s.accessTokens, func(_ string, a accessToken) bool { return !now.Before(a.end) })
 	maps.DeleteFunc(s.sessions, func(_ string, ses *session) bool { return ses.over(now) })
-	oldest := s.now().Add(-maxSkew - time.Second) // iat was cut to a whole second
+	oldest := s.now().Add(-maxAge - time.Second) // iat was cut to a whole second
 	maps.DeleteFunc(s.jtis, func(_ string, iat time.Time) bool { return iat.Before(oldest) })
 }

@@ -16,10 +16,10 @@ import (
 // have replaced the refresh token already, and the new one is lost unless it gets into the cache.
 const grace = 10 * time.Second
 
-// cache is the Store of one run: a token file, and what did not work. Where there is a token all the
+// cache is the Store of one run, and what did not work with it. Where there is a token all the
 // same, a token source tells of that only its Logger.
 type cache struct {
-	tokenfile.File
+	netoauth.Store // the file
 
 	mu       sync.Mutex // an exchange may outlast the run's patience
 	unusable error      // why the file could not be used or written
@@ -29,7 +29,7 @@ type cache struct {
 // Update is that of the file, and remembers its failure unless that is f's.
 func (c *cache) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) error {
 	var own error
-	err := c.File.Update(ctx, func(stored *oauth2.Token) (t *oauth2.Token, err error) {
+	err := c.Store.Update(ctx, func(stored *oauth2.Token) (t *oauth2.Token, err error) {
 		t, own = f(stored)
 		return t, own
 	})
@@ -56,7 +56,10 @@ func (c *cache) failures() (unusable, failed error) {
 // printCached prints a token of the session in the cache. It returns when the session is safe there,
 // which can be later: where a renewal takes long, the stored token is printed before its end.
 func (c *command) printCached(ctx context.Context, creds *credentials) error {
-	file := &cache{File: tokenfile.File{Path: c.cache, Owner: creds.owner}}
+	file := &cache{Store: &tokenfile.File{Path: c.cache, Owner: creds.owner}}
+	if c.renew {
+		file.Store = &renewing{Store: file.Store}
+	}
 	creds.options.Store, creds.options.OnExchange = file, file.onExchange
 	src := creds.flow.TokenSource(ctx)
 	t, err := within(ctx, src.Token)
@@ -64,7 +67,8 @@ func (c *command) printCached(ctx context.Context, creds *credentials) error {
 	case err == nil:
 		err = c.print(t)
 	case ctx.Err() != nil:
-		c.say("waiting for the token that is on its way to the cache, %v at most; interrupt to end at once", grace)
+		c.say("waiting for the token that is on its way to the cache, %v at most; "+
+			"interrupt to end at once", grace)
 	}
 
 	end, cancel := context.WithCancel(context.WithoutCancel(ctx))

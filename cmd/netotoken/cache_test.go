@@ -65,16 +65,22 @@ func readCache(t *testing.T, path string) (c content) {
 	return c
 }
 
-// setLeft gives the stored token another end.
-func setLeft(t *testing.T, path string, left time.Duration) {
+// setToken changes what is stored.
+func setToken(t *testing.T, path string, change func(*content)) {
 	t.Helper()
 	c := readCache(t, path)
-	c.Token.Expiry = time.Now().Add(left)
+	change(&c)
 	data, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	writeFile(t, path, string(data))
+}
+
+// setLeft gives the stored token another end.
+func setLeft(t *testing.T, path string, left time.Duration) {
+	t.Helper()
+	setToken(t, path, func(c *content) { c.Token.Expiry = time.Now().Add(left) })
 }
 
 // wantFiles checks the names in the folder of the cache.
@@ -95,16 +101,11 @@ func wantFiles(t *testing.T, cache string, want ...string) {
 
 // owners are whose cache it is, as the package comment promises it to Go programs.
 var owners = map[string]func(srv *netoauthtest.Server, env []string) string{
-	"API key": func(srv *netoauthtest.Server, _ []string) string {
-		return fmt.Sprintf("API key %+q", []string{srv.URL, "example", "netoauthtest"})
-	},
-	"password": func(srv *netoauthtest.Server, _ []string) string {
-		return fmt.Sprintf("password %+q", []string{srv.URL, srv.Username})
-	},
+	"API key":  func(srv *netoauthtest.Server, _ []string) string { return srv.URL + " example netoauthtest" },
+	"password": func(srv *netoauthtest.Server, _ []string) string { return srv.URL + " " + srv.Username },
 	"refresh token": func(srv *netoauthtest.Server, env []string) string {
 		_, token, _ := strings.Cut(strings.Join(env, " "), "NETO_REFRESH_TOKEN=")
-		sum := fmt.Sprintf("%x", sha256.Sum256([]byte(token)))
-		return fmt.Sprintf("refresh token %+q", []string{srv.URL, sum})
+		return fmt.Sprintf("%s %x", srv.URL, sha256.Sum256([]byte(token)))
 	},
 }
 
@@ -160,7 +161,7 @@ func TestNetotoken_takesTheBaseURLForTheOwner(t *testing.T) {
 		succeed(t, append(passwordEnv(srv), "NETO_URL="+srv.URL+suffix), "-cache", file)
 	}
 	wantRequests(t, srv, requests{Password: 1})
-	if got, err := baseURL(""); got != netoauth.DefaultURL || err != nil {
+	if got, err := baseURL(""); err != nil || got.String() != netoauth.DefaultURL {
 		t.Errorf("without a URL it is %q, %v", got, err)
 	}
 }
@@ -312,7 +313,7 @@ func TestNetotoken_leavesABadCacheAsItIs(t *testing.T) {
 			refresh := refreshEnv(t, srv)
 			file := newCache(t)
 			writeFile(t, file, data)
-			wantUnusable(t, srv, file, refresh, strconv.Quote(file), "delete it or choose another -cache")
+			wantUnusable(t, srv, file, refresh, strconv.Quote(file), "choose another -cache")
 			if readFile(t, file) != data {
 				t.Error("the file has changed")
 			}
@@ -351,8 +352,7 @@ func TestNetotoken_refusesAnotherOwnersCache(t *testing.T) {
 			if name == "another app" { // which the API does not know
 				wantOneLine(t, r, "401")
 			} else {
-				wantOneLine(t, r, strconv.Quote(file), "a token for these credentials",
-					"delete it or choose another -cache")
+				wantOneLine(t, r, strconv.Quote(file), "credentials", "choose another -cache")
 			}
 			if readFile(t, file) != before {
 				t.Error("the file has changed")

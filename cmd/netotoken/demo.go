@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -15,80 +17,135 @@ import (
 )
 
 const (
-	demoCalls = 3
-	demoPath  = "/api/v1/labels/ip"
+	demoTime = 20 * time.Second // the whole of the demo, at most
+	demoPath = "/api/v1/labels/ip"
+	demoNext = `
+Next: set NETOSECRET, or NETO_USERNAME and NETO_PASSWORD, or NETO_REFRESH_TOKEN,
+and run netotoken to print a token of yours.
+`
 )
 
-// runDemo runs the three flows, and API calls through each, on a server of its own.
-func runDemo(ctx context.Context, w io.Writer) error {
-	srv := netoauthtest.NewServer()
-	defer srv.Close()
-	srv.Handle("GET "+demoPath, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, "[]")
-	}))
-	ctx = context.WithValue(ctx, oauth2.HTTPClient, srv.Client())
+// scenario is a row of the demo's table: a client of a server of its own, API calls through it, and
+// what happens to them.
+type scenario struct {
+	name string
+	run  func(*demo) error // makes the calls, and sets note
 
-	key, err := netoauth.ParseAPIKey(srv.Netosecret)
+	demo
+	err error
+}
+
+// demo is what a scenario works with.
+type demo struct {
+	*netoauthtest.Server
+	ctx           context.Context // with the server's HTTP client, and the end of the demo
+	calls, failed int             // API calls
+	set           [3]int          // token requests that were made to set the stage
+	issued        atomic.Int32    // tokens, to the client of the scenario
+	note          string          // what the row says at its end
+}
+
+func scenarios() []*scenario {
+	return []*scenario{
+		{name: "API key", run: demoAPIKey},
+		{name: "password", run: demoPassword},
+		{name: "refresh token", run: demoRefresh},
+		{name: "revoked token", run: demoRevoked},
+		{name: "expiry", run: demoExpiry},
+		{name: "outage", run: demoOutage},
+	}
+}
+
+// runDemo runs the scenarios, all at once, and prints a table of them.
+func runDemo(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, demoTime)
+	defer cancel()
+	const head = "API calls on servers inside this process, and what they meet (%v at most):\n\n"
+	if _, err := fmt.Fprintf(w, head, demoTime); err != nil {
+		return err
+	}
+	all := scenarios()
+	var running sync.WaitGroup
+	for _, s := range all {
+		running.Go(func() { s.start(ctx) })
+	}
+	running.Wait()
+	return printTable(w, all)
+}
+
+// printTable prints a row for each scenario, and returns what went wrong in them.
+func printTable(w io.Writer, all []*scenario) (err error) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CASE\tCALLS\tFAILED\tLOG-INS\tREFRESHES\tWHAT HAPPENED")
+	for _, s := range all {
+		n := s.counts()
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\n",
+			s.name, s.calls, s.failed, n[0]+n[1], n[2], s.note)
+		err = errors.Join(err, s.err)
+	}
+	table.Flush()
+	_, printed := io.WriteString(w, demoNext)
+	return errors.Join(err, printed)
+}
+
+// start runs the scenario on a server of its own.
+func (s *scenario) start(ctx context.Context) {
+	s.Server = netoauthtest.NewServer()
+	defer s.Close()
+	s.Handle("GET "+demoPath, netoauthtest.Answer(http.StatusOK, "application/json", "[]"))
+	s.ctx = context.WithValue(ctx, oauth2.HTTPClient, s.Client())
+	if err := s.run(&s.demo); err != nil {
+		s.note, s.err = "failed", fmt.Errorf("demo, %s: %w", s.name, err)
+	}
+}
+
+// counts returns the token requests of the scenario's client, by endpoint.
+func (d *demo) counts() (n [3]int) {
+	paths := []string{netoauthtest.APIKeyPath, netoauthtest.PasswordPath, netoauthtest.RefreshPath}
+	for i, path := range paths {
+		n[i] = d.Requests(path) - d.set[i]
+	}
+	return n
+}
+
+// call makes n API calls, with a pause after each.
+func (d *demo) call(client *http.Client, n int, pause time.Duration) error {
+	for range n {
+		d.calls++
+		if err := d.callOnce(client); err != nil {
+			d.failed++
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-d.ctx.Done():
+			return d.ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (d *demo) callOnce(client *http.Client) error {
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, d.URL+demoPath, nil)
 	if err != nil {
 		return err
 	}
-	password := &netoauth.Password{
-		URL: srv.URL, Username: srv.Username, Password: netoauth.Secret(srv.Password),
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
 	}
-	refresh := &netoauth.Refresh{URL: srv.URL}
-
-	fmt.Fprintf(w, "Three ways to an access token, and %d API calls with each, "+
-		"on a server inside this process:\n\n", demoCalls)
-	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "FLOW\tTOKEN ENDPOINT\tAPI CALLS\tSTATUS\tTOKEN LIFETIME\tEXCHANGES")
-	var token *oauth2.Token // the newest
-	var failed error
-	for _, flow := range []struct {
-		name, endpoint string
-		options        *netoauth.Options
-		client         func(context.Context) *http.Client
-	}{
-		{"API key", netoauthtest.APIKeyPath, &key.Options, key.Client},
-		{"password", netoauthtest.PasswordPath, &password.Options, password.Client},
-		{"refresh token", netoauthtest.RefreshPath, &refresh.Options, refresh.Client},
-	} {
-		if token != nil {
-			refresh.RefreshToken = netoauth.Secret(token.RefreshToken)
-		}
-		flow.options.OnToken = func(t *oauth2.Token) { token = t }
-		before := srv.Requests("")
-		status, err := call(ctx, flow.client(ctx), srv.URL+demoPath)
-		lifetime := "-"
-		if err != nil {
-			status, failed = "failed", errors.Join(failed, fmt.Errorf("demo, %s: %w", flow.name, err))
-		} else {
-			lifetime = time.Until(token.Expiry).Round(time.Second).String()
-		}
-		fmt.Fprintf(table, "%s\tPOST %s\t%d x GET %s\t%s\t%s\t%d\n",
-			flow.name, flow.endpoint, demoCalls, demoPath, status, lifetime, srv.Requests("")-before)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", demoPath, resp.Status)
 	}
-	table.Flush()
-	_, err = fmt.Fprintln(w, "\nNext: set NETOSECRET, or NETO_USERNAME and NETO_PASSWORD, or NETO_REFRESH_TOKEN, "+
-		"and run netotoken to print a token of yours.")
-	return errors.Join(failed, err)
+	return nil
 }
 
-// call makes the demo's API calls and returns the status that all of them had.
-func call(ctx context.Context, client *http.Client, url string) (status string, err error) {
-	for range demoCalls {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return "", err
-		}
-		resp, err := client.Do(req)
-		if err != nil {
-			return "", err
-		}
-		resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return "", fmt.Errorf("GET %s: %s", demoPath, resp.Status)
-		}
-		status = resp.Status
+// apiKey returns the server's API key, and has the tokens counted that are issued for it.
+func (d *demo) apiKey() (*netoauth.APIKey, error) {
+	key, err := netoauth.ParseAPIKey(d.Netosecret)
+	if err == nil {
+		key.OnToken = func(*oauth2.Token) { d.issued.Add(1) }
 	}
-	return status, nil
+	return key, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,19 @@ import (
 
 	"golang.org/x/oauth2"
 )
+
+// printToken gets a token anew and prints it.
+func (c *command) printToken(ctx context.Context, creds *credentials) error {
+	t, err := creds.flow.Token(ctx)
+	if err != nil {
+		return err
+	}
+	if creds.refresh != "" && cmp.Or(t.RefreshToken, creds.refresh) != creds.refresh {
+		c.say("warning: the server has replaced NETO_REFRESH_TOKEN, which may not work again; " +
+			"-cache keeps the new one")
+	}
+	return c.print(t)
+}
 
 // print prints a token.
 func (c *command) print(t *oauth2.Token) (err error) {

@@ -101,7 +101,7 @@ func TestNetotoken_renewsWhatHasLittleLifeLeft(t *testing.T) {
 		0:                 false,
 		139 * time.Second: false,
 		171 * time.Second: true,
-		199 * time.Second: true,
+		198 * time.Second: true,
 		2 * time.Hour:     true,
 	} {
 		t.Run(age.String(), func(t *testing.T) {
@@ -247,7 +247,7 @@ func TestNetotoken_endsWithALockHeld(t *testing.T) {
 		ctx := context.WithValue(t.Context(), oauth2.HTTPClient, srv.InProcess())
 		err := held.Update(ctx, func(*oauth2.Token) (*oauth2.Token, error) {
 			r := runNow(ctx, apiKeyEnv(srv), "-cache", file)
-			if r.status != 1 || r.stdout == "" || r.ended != 20*time.Second {
+			if r.status != 1 || r.stdout == "" || r.ended < 20*time.Second || r.ended > 40*time.Second {
 				t.Errorf("it ended after %v with %+v", r.ended, r.result)
 			}
 			wantOneLine(t, r.result, "was printed", "another program holds "+strconv.Quote(file+".lock"))

@@ -3,91 +3,13 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
-
-// A run shows no secret to ps, and ends when it is interrupted.
-func TestNetotoken_showsNoSecretAndCanBeInterrupted(t *testing.T) {
-	t.Parallel()
-	for name, env := range flows {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			srv := newServer(t)
-			env := env(t, srv)
-			arrived := make(chan bool)
-			srv.Fail(1, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-				arrived <- true
-				<-r.Context().Done()
-			}))
-			cmd := newCommand(env, "-format=json")
-			var stdout, stderr bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &stdout, &stderr
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			<-arrived
-			if args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid)); err == nil {
-				if !strings.Contains(string(args), "-format=json") {
-					t.Errorf("not the command's arguments: %q", args)
-				}
-				wantNoSecret(t, "the command line", string(args), srv, env)
-			}
-			if err := cmd.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
-			}
-			cmd.Wait()
-			r := result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
-			wantResult(t, result{130, "", "netotoken: interrupted\n"}, r)
-		})
-	}
-}
-
-// An interrupt does not cost the refresh token that is on its way.
-func TestNetotoken_losesNoSessionWhenInterrupted(t *testing.T) {
-	t.Parallel()
-	srv := newServer(t)
-	env := refreshEnv(t, srv)
-	file := newCache(t)
-	arrived, interrupted := make(chan bool), make(chan bool)
-	srv.Fail(1, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		arrived <- true
-		<-interrupted
-		srv.ServeHTTP(w, r)
-	}))
-	cmd := newCommand(env, "-cache", file)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	<-arrived
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	line, err := bufio.NewReader(stderr).ReadString('\n')
-	if err != nil || !strings.Contains(line, "waiting for the token that is on its way to the cache") {
-		t.Errorf("stderr %q, %v", line, err)
-	}
-	close(interrupted)
-	cmd.Wait()
-	if status := cmd.ProcessState.ExitCode(); status != 130 {
-		t.Errorf("status %d", status)
-	}
-	before := count(srv)
-	succeed(t, env, "-cache", file)
-	wantRequests(t, srv, before)
-}
 
 func TestNetotoken_keepsTheCacheToItsUser(t *testing.T) {
 	srv := newServer(t)
@@ -160,8 +82,11 @@ func TestNetotoken_readsACacheItCannotWrite(t *testing.T) {
 	file := filepath.Join(dir, "cache")
 	env := refreshEnv(t, srv)
 	first := succeed(t, env, "-cache", file)
+	program := filepath.Join(dir, "netotoken") // a copy, as the folder of the test is closed to that user
+	writeFile(t, program, readFile(t, testBinary()))
 	asUser := func() result {
 		cmd := newCommand(env, "-cache", file)
+		cmd.Path = program
 		if root {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		}
@@ -174,8 +99,10 @@ func TestNetotoken_readsACacheItCannotWrite(t *testing.T) {
 			}
 		}
 	}
-	if err := os.Chmod(dir, 0o555); err != nil {
-		t.Fatal(err)
+	for path, mode := range map[string]os.FileMode{program: 0o555, dir: 0o555} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
 	}
 	before := count(srv)
 	wantResult(t, first, asUser()) // a fresh token
@@ -188,5 +115,5 @@ func TestNetotoken_readsACacheItCannotWrite(t *testing.T) {
 		wantOneLine(t, r, "the cache cannot be used", "permission denied")
 	}
 	wantRequests(t, srv, before)
-	wantFiles(t, file, "cache", "cache.lock")
+	wantFiles(t, file, "cache", "cache.lock", "netotoken")
 }
