@@ -3,6 +3,7 @@ package stores
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -28,12 +29,13 @@ type api struct {
 	slow      time.Duration // that a token request takes
 	perSecond int           // token requests that are not refused; 0: all
 
-	mu       sync.Mutex
-	ready    int
-	served   map[string]time.Time // the last request with a good token, by program
-	held     map[string]*hold     // the next token request is, by what the program's name begins with
-	second   time.Time
-	asked    int // in that second
+	mu     sync.Mutex
+	ready  int
+	served map[string]time.Time // the last request with a good token, by program
+	issued map[string]string    // the last access token, by program
+	held   map[string]*hold     // the next token request is, by what the program's name begins with
+	second time.Time
+	asked  int // in that second
 }
 
 // hold makes a token request wait, before netoauthtest takes it up or, with after, then. arrived is
@@ -45,9 +47,10 @@ type hold struct {
 
 func newAPI(t *testing.T, access time.Duration) *api {
 	a := &api{
-		Server:   netoauthtest.NewServer(),
-		served:   make(map[string]time.Time),
-		held:     make(map[string]*hold),
+		Server: netoauthtest.NewServer(),
+		served: make(map[string]time.Time),
+		issued: make(map[string]string),
+		held:   make(map[string]*hold),
 	}
 	a.SetLifetimes(access, 30*time.Minute)
 	a.Handle("GET "+thingsPath, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -89,6 +92,12 @@ func (a *api) serveToken(w http.ResponseWriter, r *http.Request) {
 	} else {
 		time.Sleep(a.slow)
 		a.ServeHTTP(rec, r.WithContext(context.WithoutCancel(r.Context())))
+	}
+	var answer oauth2.Token
+	if json.Unmarshal(rec.Body.Bytes(), &answer) == nil && answer.AccessToken != "" {
+		a.mu.Lock()
+		a.issued[r.Header.Get(programHeader)] = answer.AccessToken
+		a.mu.Unlock()
 	}
 	if h != nil && h.after {
 		close(h.arrived)
@@ -149,6 +158,13 @@ func (a *api) lastServed(name string) time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.served[name]
+}
+
+// issuedTo returns the last access token that the program was given; "": none.
+func (a *api) issuedTo(name string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.issued[name]
 }
 
 // logIn begins a session. It counts as a request.
@@ -213,14 +229,22 @@ func (p place) stored(t *testing.T) *oauth2.Token {
 	return stored
 }
 
-// await waits for a condition, and gives up after so long.
+// await waits for a condition, and fails the test after so long.
 func await(t *testing.T, atMost time.Duration, what string, condition func() bool) {
 	t.Helper()
+	if !within(atMost, condition) {
+		t.Fatalf("waited %v until %s", atMost, what)
+	}
+}
+
+// within waits for a condition, and reports whether it came about in time.
+func within(atMost time.Duration, condition func() bool) bool {
 	for end := time.Now().Add(atMost); !condition(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited %v until %s", atMost, what)
+			return false
 		}
 	}
+	return true
 }
 
 func closed(c chan struct{}) bool {

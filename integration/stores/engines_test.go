@@ -156,4 +156,3 @@ func (d *daemon) pings(engine string) func() error {
 		return db.PingContext(ctx)
 	}
 }
-

@@ -142,4 +142,3 @@ func coldStart(t *testing.T, s subject) (f coldStartFigures) {
 	f.requests = a.requests()
 	return f
 }
-

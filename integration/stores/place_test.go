@@ -72,5 +72,3 @@ func (p place) database() (*sql.DB, tokensql.Dialect, error) {
 	}
 	return nil, 0, fmt.Errorf("no engine %q", p.Engine)
 }
-
-

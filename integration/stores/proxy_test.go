@@ -114,4 +114,3 @@ func (p *proxy) cut() {
 	}
 	clear(p.open)
 }
-

@@ -114,7 +114,9 @@ func (s *Store) hold(ctx context.Context, use func(token string) ([]byte, error)
 	return err
 }
 
-func (s *Store) keys() []string { return []string{"netoauth:{" + s.Owner + "}", "netoauth:{" + s.Owner + "}:lease"} }
+func (s *Store) keys() []string {
+	return []string{"netoauth:{" + s.Owner + "}", "netoauth:{" + s.Owner + "}:lease"}
+}
 
 func (s *Store) run(ctx context.Context, limit time.Duration, script *redis.Script, args ...any) *redis.Cmd {
 	ctx, cancel := context.WithTimeout(ctx, limit)
