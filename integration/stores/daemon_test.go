@@ -26,6 +26,11 @@ type daemon struct {
 	port int
 	cmd  *exec.Cmd
 	log  *bytes.Buffer
+
+	program string // the server's, and its arguments
+	args    []string
+	ready   func() error   // reports whether it serves
+	stop    syscall.Signal // which it ends for in order
 }
 
 func (d *daemon) address() string { return net.JoinHostPort(hostOnly, strconv.Itoa(d.port)) }
@@ -75,33 +80,38 @@ func run(t testing.TB, dir, name string, args ...string) {
 	}
 }
 
-// start starts the server and waits until ready finds it so.
-func (d *daemon) start(t testing.TB, ready func() error, name string, args ...string) {
+// start starts the server and waits until it serves.
+func (d *daemon) start(t testing.TB) {
 	t.Helper()
 	d.log = new(bytes.Buffer)
-	d.cmd = command(d.dir, name, args...)
+	d.cmd = command(d.dir, d.program, d.args...)
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		err := ready()
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			d.end()
-			t.Fatalf("%s does not serve: %v: %s", name, err, d.log)
-		}
+	if !within(time.Minute, func() bool { return d.ready() == nil }) {
+		err := d.ready()
+		d.end()
+		t.Fatalf("%s does not serve: %v: %s", d.program, err, d.log)
 	}
+}
+
+// restart ends the server in order, and returns what starts it again.
+func (d *daemon) restart(t testing.TB) (again func()) {
+	d.cmd.Process.Signal(d.stop)
+	killed := time.AfterFunc(10*time.Second, func() { d.cmd.Process.Kill() })
+	d.cmd.Wait()
+	killed.Stop()
+	return func() { d.start(t) }
 }
 
 func (d *daemon) end() {
 	d.signal(syscall.SIGCONT)
-	d.cmd.Process.Signal(syscall.SIGQUIT) // PostgreSQL ends at once
-	ended := time.AfterFunc(5*time.Second, func() { d.cmd.Process.Kill() })
+	if filepath.Base(d.program) != "postgres" {
+		d.cmd.Process.Kill()
+	}
+	d.cmd.Process.Signal(syscall.SIGQUIT) // with which PostgreSQL ends its other processes, too
 	d.cmd.Wait()
-	ended.Stop()
 }
 
 // signal sends a signal to the server and to all of its processes.

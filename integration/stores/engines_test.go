@@ -64,13 +64,14 @@ func (e *engine) common(t testing.TB) *daemon {
 
 func (p place) createTable(t testing.TB) {
 	t.Helper()
+	p.Naive = false
 	s, end, err := p.open()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer end()
 	if s, ok := s.(*tokensql.Store); ok {
-		if err := s.CreateTable(context.Background()); err != nil {
+		if err := s.CreateTable(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -108,8 +109,9 @@ func startPostgreSQL(t testing.TB) (*daemon, func()) {
 		run(t, dir, filepath.Join(filepath.Dir(postgres), "initdb"), "-D", dir+"/data", "-U", "postgres", "-A", "trust", "-N")
 	})
 	// All else is as it comes, max_connections among it.
-	d.start(t, d.pings("PostgreSQL"), postgres, "-D", d.dir+"/data", "-h", hostOnly, "-p", strconv.Itoa(d.port), "-k", d.dir,
-		"-c", "fsync=off")
+	d.program, d.stop, d.ready = postgres, syscall.SIGINT, d.pings("PostgreSQL")
+	d.args = []string{"-D", d.dir + "/data", "-h", hostOnly, "-p", strconv.Itoa(d.port), "-k", d.dir, "-c", "fsync=off"}
+	d.start(t)
 	return d, func() { d.end(); remove() }
 }
 
@@ -125,25 +127,30 @@ func startMariaDB(t testing.TB) (*daemon, func()) {
 		}
 		os.Chown(dir+"/data/sessions", owner(), owner())
 	})
-	d.start(t, d.pings("MariaDB"), mariadbd, append([]string{"--no-defaults", "--datadir=" + d.dir + "/data",
-		"--bind-address=" + hostOnly, "--port=" + strconv.Itoa(d.port), "--socket=" + d.dir + "/socket",
-		"--pid-file=" + d.dir + "/pid", "--skip-name-resolve"}, small...)...)
-	return d, func() { d.cmd.Process.Signal(syscall.SIGKILL); d.end(); remove() }
+	d.program, d.stop, d.ready = mariadbd, syscall.SIGTERM, d.pings("MariaDB")
+	d.args = append([]string{"--no-defaults", "--datadir=" + d.dir + "/data", "--bind-address=" + hostOnly,
+		"--port=" + strconv.Itoa(d.port), "--socket=" + d.dir + "/socket", "--pid-file=" + d.dir + "/pid",
+		"--skip-name-resolve"}, small...)
+	d.start(t)
+	return d, func() { d.end(); remove() }
 }
 
 func startRedis(t testing.TB) (*daemon, func()) {
 	t.Helper()
 	server := binary(t, "/usr/bin/redis-server", "/usr/bin/valkey-server", "/usr/local/bin/redis-server")
 	d, remove := newDaemon(t, "redis")
-	d.start(t, func() error {
+	d.program, d.stop = server, syscall.SIGTERM
+	d.ready = func() error {
 		client := redis.NewClient(&redis.Options{Addr: d.address()})
 		defer client.Close()
 		return client.Ping(context.Background()).Err()
-	}, server, "--bind", hostOnly, "--port", strconv.Itoa(d.port), "--dir", d.dir, "--appendonly", "yes")
+	}
+	d.args = []string{"--bind", hostOnly, "--port", strconv.Itoa(d.port), "--dir", d.dir, "--appendonly", "yes"}
+	d.start(t)
 	return d, func() { d.end(); remove() }
 }
 
-// pings is ready for daemon.start.
+// pings is how daemon.ready asks.
 func (d *daemon) pings(engine string) func() error {
 	return func() error {
 		db, _, err := place{Engine: engine, Address: d.address()}.database()

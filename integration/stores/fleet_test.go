@@ -110,7 +110,7 @@ func coldStart(t *testing.T, s subject) (f coldStartFigures) {
 	const programs = 200
 	a, at := newAPI(t, 5*time.Minute), place{}
 	if s.engine != nil {
-		at, _, _ = s.own(t)
+		at, _ = s.own(t)
 	}
 	a.slow, a.perSecond = 200*time.Millisecond, 100
 	p := a.program("", "API key", at)

@@ -1,11 +1,9 @@
 package stores
 
 import (
-	"context"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // subject is a way to keep a session, in a row of tests and in a column of the table.
@@ -45,40 +43,48 @@ func (s subject) place(t *testing.T) place {
 	return p
 }
 
-// own returns a place on an engine that a test may stop and let go on.
-func (s subject) own(t *testing.T) (p place, halt, goOn func()) {
+// own returns a place on an engine of the test's own.
+func (s subject) own(t *testing.T) (place, *daemon) {
 	t.Helper()
 	if s.engine == nil || s.engine.start == nil {
-		p = s.place(t)
-		halt, goOn = lockFile(t, p)
-		return p, halt, goOn
+		return s.place(t), nil
 	}
 	d, end := s.engine.start(t)
 	t.Cleanup(end)
-	p = place{Engine: s.engine.name, Owner: t.Name(), Address: d.address(), Naive: s.naive}
+	p := place{Engine: s.engine.name, Owner: t.Name(), Address: d.address(), Naive: s.naive}
 	p.createTable(t)
-	return p, func() { d.signal(syscall.SIGSTOP) }, func() { d.signal(syscall.SIGCONT) }
+	return p, d
+}
+
+// halt makes an engine stop, and returns what makes it go on. With restart it ends, and the other starts
+// it again; else it is frozen.
+func (p place) halt(t *testing.T, d *daemon, restart bool) (goOn func()) {
+	t.Helper()
+	if d == nil {
+		return lockFile(t, p)
+	}
+	if restart {
+		return d.restart(t)
+	}
+	d.signal(syscall.SIGSTOP)
+	return func() { d.signal(syscall.SIGCONT) }
 }
 
 // lockFile is what comes nearest to an engine that stops, where it is a file: another has it locked.
-func lockFile(t *testing.T, p place) (lock, unlock func()) {
-	if p.Engine == "" {
-		return func() {}, func() {}
-	}
+func lockFile(t *testing.T, p place) (unlock func()) {
+	t.Helper()
 	db, _, err := p.database()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
 	db.SetMaxOpenConns(1)
-	say := func(statement string) func() {
-		return func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			defer cancel()
-			if _, err := db.ExecContext(ctx, statement); err != nil {
-				t.Error(err)
-			}
-		}
+	if _, err := db.ExecContext(t.Context(), "BEGIN EXCLUSIVE"); err != nil {
+		t.Fatal(err)
 	}
-	return say("BEGIN EXCLUSIVE"), say("COMMIT")
+	return func() {
+		if _, err := db.ExecContext(t.Context(), "COMMIT"); err != nil {
+			t.Error(err)
+		}
+		db.Close()
+	}
 }

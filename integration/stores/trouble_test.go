@@ -13,16 +13,20 @@ const (
 	grace    = 2 * time.Second
 )
 
-// An engine that stops for 5 s in the middle of an exchange loses no session, although nobody can log
-// in, and no request.
+// An engine that stops for 5 s in the middle of an exchange, frozen or to be started again, loses no
+// session, although nobody can log in, and no request.
 func TestSession_outlivesAnEngineThatStops(t *testing.T) {
-	each(t, engines, func(t *testing.T, s subject) {
-		got := engineStops(t, s)
-		if got.kept != got.of {
-			t.Errorf("%v, want all of them kept", got)
-		}
-		wantNoTrouble(t, got.report)
-	})
+	for way, engines := range map[string][]*engine{"frozen": engines, "restarted": servers} {
+		t.Run(way, func(t *testing.T) {
+			each(t, engines, func(t *testing.T, s subject) {
+				got := engineStops(t, s, way == "restarted")
+				if got.kept != got.of {
+					t.Errorf("%v, want all of them kept", got)
+				}
+				wantNoTrouble(t, got.report)
+			})
+		})
+	}
 }
 
 type stopFigures struct {
@@ -40,9 +44,9 @@ func (f stopFigures) String() string {
 
 // engineStops is five sessions at one engine, each of two programs that only have a refresh token.
 // The engine stops when all five have a refresh token used up, and none has the next stored.
-func engineStops(t *testing.T, s subject) (f stopFigures) {
+func engineStops(t *testing.T, s subject, restart bool) (f stopFigures) {
 	a := newAPI(t, time.Minute)
-	at, halt, goOn := s.own(t)
+	at, d := s.own(t)
 	var all []*running
 	var places []place
 	var holds []*hold
@@ -63,18 +67,20 @@ func engineStops(t *testing.T, s subject) (f stopFigures) {
 	for _, h := range holds {
 		await(t, time.Minute, "a session is renewed", func() bool { return closed(h.arrived) })
 	}
-	halt()
+	goOn := at.halt(t, d, restart)
 	for _, h := range holds {
 		close(h.release)
 	}
 	time.Sleep(5 * time.Second)
 	goOn()
-	time.Sleep(5 * time.Second)
-	f.report = stop(t, all...)
-	f.of = len(places)
+	renewed := make([]bool, len(places))
 	for i, at := range places {
-		stored := at.stored(t)
-		if stored.RefreshToken != first[i] && a.alive(t, stored.RefreshToken) {
+		renewed[i] = within(leaseFor, func() bool { return at.stored(t).RefreshToken != first[i] })
+	}
+	time.Sleep(5 * time.Second)
+	f.report, f.of = stop(t, all...), len(places)
+	for i, at := range places {
+		if renewed[i] && a.alive(t, at.stored(t).RefreshToken) {
 			f.kept++
 		}
 	}
