@@ -8,7 +8,8 @@
 //	...
 //	db.SetMaxOpenConns(1)
 //	db.SetConnMaxIdleTime(time.Second)
-//	store := &tokensql.Store{DB: db, Dialect: tokensql.PostgreSQL, Owner: key.URL + " " + key.Shortname}
+//	owner := key.URL + " " + key.Shortname + " " + key.AppName
+//	store := &tokensql.Store{DB: db, Dialect: tokensql.PostgreSQL, Owner: owner}
 //	err = store.CreateTable(ctx)
 //	...
 //	key.Store = store

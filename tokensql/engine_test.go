@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,8 @@ import (
 // Store says in it, and makes trouble on demand. Each statement is a transaction.
 type engine struct {
 	dialect tokensql.Dialect
+
+	underWay atomic.Int64 // statements
 
 	mu     sync.Mutex
 	tables map[string]map[any]record // by the primary key, which is id
@@ -37,6 +40,7 @@ type record map[string]any
 // trouble is what a statement meets.
 type trouble struct {
 	slow   time.Duration // before it
+	deaf   bool          // to the end of its context
 	hang   bool          // until its context ends, without an effect
 	before error         // in place of an effect
 	after  error         // in place of an answer
@@ -73,6 +77,15 @@ func (e *engine) always(part string, met trouble) {
 
 // calm ends all trouble.
 func (e *engine) calm() { e.trouble("") }
+
+// set changes the rows, as another program would.
+func (e *engine) set(column string, value any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range e.tables["netoauth_session"] {
+		r[column] = value
+	}
+}
 
 // only returns the one row of the table.
 func (e *engine) only(t *testing.T, table string) record {
@@ -144,8 +157,13 @@ func (e *engine) run(ctx context.Context, text string, args []driver.NamedValue)
 	}
 	e.said = append(e.said, text)
 	e.mu.Unlock()
+	e.underWay.Add(1)
+	defer e.underWay.Add(-1)
 	if t.hang {
 		<-ctx.Done()
+	}
+	if t.deaf {
+		time.Sleep(t.slow)
 	}
 	select {
 	case <-ctx.Done():

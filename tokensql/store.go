@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -151,7 +152,7 @@ func (s *Store) place(ctx context.Context) (*place, error) {
 		return nil, errors.New("tokensql: DB is nil: open a database")
 	case err != nil:
 		return nil, err
-	case s.Owner == "" || len(s.Owner) > maxOwner || !utf8.ValidString(s.Owner):
+	case s.Owner == "" || len(s.Owner) > maxOwner || strings.ContainsRune(s.Owner, utf8.RuneError):
 		return nil, errors.New("tokensql: Owner must be 1 to 4096 bytes of UTF-8: name the session's URL and account")
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("tokensql: table %s was left alone: %w", table, ctx.Err())
@@ -168,8 +169,7 @@ func (s *Store) decode(r row) (*oauth2.Token, error) {
 	}
 	t, err := tokenstore.Decode(s.Owner, r.token)
 	if err != nil {
-		return nil, fmt.Errorf("tokensql: a row of table %s holds %w: call Remove, or choose another table",
-			cmp.Or(s.Table, defaultTable), err)
+		return nil, fmt.Errorf("tokensql: a row of table %s holds %w", cmp.Or(s.Table, defaultTable), err)
 	}
 	return t, nil
 }

@@ -114,6 +114,7 @@ func TestStore_refusesSettingsThatCannotBeUsed(t *testing.T) {
 		"a dot alone":          {func(s *tokensql.Store) { s.Table = "." }, "Table is not a name"},
 		"no Owner":             {func(s *tokensql.Store) { s.Owner = "" }, "Owner must be"},
 		"a long Owner":         {func(s *tokensql.Store) { s.Owner = strings.Repeat("o", 4097) }, "Owner must be"},
+		"a mended Owner":       {func(s *tokensql.Store) { s.Owner = "\ufffd" }, "Owner must be"},
 		"an Owner not of text": {func(s *tokensql.Store) { s.Owner = "\xff" }, "Owner must be"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -213,7 +214,7 @@ func TestUpdate_refusesATokenThatIsNone(t *testing.T) {
 	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
 		put(t, s, "first")
 		err := s.Update(t.Context(), func(*oauth2.Token) (*oauth2.Token, error) { return new(oauth2.Token), nil })
-		wantError(t, err, nil, "the new token is not in table "+table)
+		wantError(t, err, nil, "the new token cannot be stored in table "+table)
 		wantStored(t, s, "first")
 		put(t, s, "second")
 	})
@@ -236,12 +237,12 @@ func TestStore_leavesWhatIsNoTokenAlone(t *testing.T) {
 					r["token"] = []byte(spoilt)
 				}
 				_, err := s.Load(t.Context())
-				wantError(t, err, nil, "call Remove, or choose another table")
+				wantError(t, err, nil, "a row of table "+table+" holds ", "choose another place")
 				err = s.Update(t.Context(), func(*oauth2.Token) (*oauth2.Token, error) {
 					t.Error("f was called")
 					return nil, nil
 				})
-				wantError(t, err, nil, "call Remove, or choose another table")
+				wantError(t, err, nil, "a row of table "+table+" holds ", "choose another place")
 				if got := string(e.only(t, table)["token"].([]byte)); got != spoilt {
 					t.Errorf("the row holds %q, want it as it was", got)
 				}
@@ -305,6 +306,9 @@ func TestUpdate_keepsOthersOutWhileItLives(t *testing.T) {
 					t.Fatal("another Update was let in")
 				default:
 				}
+				if n := e.statements("SELECT"); n > 450 {
+					t.Errorf("%d looks in a minute, want one in 150 ms to 300 ms", n)
+				}
 				if n := s.DB.Stats().InUse; n > 0 {
 					t.Errorf("%d connections in use while f runs", n)
 				}
@@ -336,12 +340,22 @@ func TestLoad_waitsForNoUpdate(t *testing.T) {
 func TestUpdate_takesTheLeaseOfADeadHolder(t *testing.T) {
 	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
 		put(t, s, "first")
-		for _, r := range e.tables[table] {
-			r["holder"] = "somebody dead"
-		}
+		e.set("holder", "somebody dead")
 		began := time.Now()
 		put(t, s, "second")
 		wantTook(t, began, 15*time.Second, 15*time.Second+300*time.Millisecond)
+	})
+}
+
+// Another holder is another life, even where its row is a new one that has the same beat.
+func TestUpdate_waitsForEachHolderAnew(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		put(t, s, "first")
+		e.set("holder", "somebody dead")
+		time.AfterFunc(10*time.Second, func() { e.set("holder", "somebody else") })
+		began := time.Now()
+		put(t, s, "second")
+		wantTook(t, began, 25*time.Second, 25*time.Second+300*time.Millisecond)
 	})
 }
 
@@ -355,9 +369,7 @@ func TestUpdate_countsNoHoleInItsLooks(t *testing.T) {
 		t.Run(fmt.Sprint(2*tt.half), func(t *testing.T) {
 			play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
 				put(t, s, "first")
-				for _, r := range e.tables[table] {
-					r["holder"] = "somebody"
-				}
+				e.set("holder", "somebody")
 				time.AfterFunc(5*time.Second, func() {
 					e.trouble("SELECT", trouble{slow: tt.half, before: errEngine}, trouble{slow: tt.half})
 				})
@@ -418,24 +430,130 @@ func TestUpdate_overwritesNothingNewerAfterASleep(t *testing.T) {
 }
 
 // A program that has lost its lease still stores its token where nobody has written since: the API has
-// issued it, and the stored one may be used up.
+// issued it, and the stored one may be used up. The lease stays with who has it.
 func TestUpdate_losesNoTokenForASleep(t *testing.T) {
+	for name, stored := range map[string]bool{"at a cold start": false, "with a token": true} {
+		t.Run(name, func(t *testing.T) {
+			play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+				if stored {
+					put(t, s, "first")
+				}
+				h := asleep(t, e, s)
+				other := hold(t, e.open(t, owner)) // takes the lease
+				e.calm()
+				if err := h.end("late"); err != nil {
+					t.Fatal(err)
+				}
+				wantStored(t, s, "late")
+				wantHeld(t, e)
+				if err := other.end("latest"); err != nil {
+					t.Fatal(err)
+				}
+				wantStored(t, s, "latest")
+			})
+		})
+	}
+}
+
+// wantHeld expects that another Update is kept out, for two leases.
+func wantHeld(t *testing.T, e *engine) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 31*time.Second)
+	defer cancel()
+	err := e.open(t, owner).Update(ctx, returning("never"))
+	wantError(t, err, context.DeadlineExceeded, "another program renews the session")
+}
+
+// A program that has lost its lease gives nobody else's free, and keeps nobody else's up.
+func TestUpdate_leavesTheLeaseOfAnotherAlone(t *testing.T) {
 	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
-		put(t, s, "first")
 		h := asleep(t, e, s)
 		other := hold(t, e.open(t, owner)) // takes the lease
-		if err := h.end("late"); err != nil {
+		e.calm()
+		if err := h.end(""); err != nil {
 			t.Fatal(err)
 		}
-		wantStored(t, s, "late")
-		third := e.open(t, owner)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		defer cancel()
-		wantError(t, third.Update(ctx, returning("never")), ctx.Err(), "another program renews the session")
-		if err := other.end("latest"); err != nil { // its lease is its own still
-			t.Fatal(err)
+		wantHeld(t, e)
+		other.end("")
+
+		h = hold(t, s)
+		e.set("holder", "somebody dead")
+		began := time.Now()
+		put(t, e.open(t, owner), "next")
+		wantTook(t, began, 15*time.Second, 15*time.Second+300*time.Millisecond)
+		h.end("")
+	})
+}
+
+// A Remove that has lost its lease to another leaves the row to that one.
+func TestRemove_leavesTheLeaseOfAnotherAlone(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		put(t, s, "first")
+		e.trouble("DELETE", trouble{slow: time.Second, before: errEngine})
+		time.AfterFunc(500*time.Millisecond, func() { e.set("holder", "somebody else") })
+		wantError(t, s.Remove(t.Context()), nil, "another program has changed the session")
+		wantStored(t, s, "first")
+	})
+}
+
+// Beats that are refused come again before the lease is over.
+func TestUpdate_keepsItsLeaseThroughRefusedBeats(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		h := hold(t, s)
+		refused := make([]trouble, 5)
+		for i := range refused {
+			refused[i].before = errEngine
 		}
-		wantStored(t, s, "latest")
+		e.trouble("SET beat", refused...)
+		wantHeld(t, e)
+		h.end("")
+	})
+}
+
+// The lease is kept up for as long as f runs, whatever becomes of the Update's context.
+func TestUpdate_keepsItsLeaseAfterItsContextHasEnded(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		h := hold(t, s)
+		h.cancel()
+		wantHeld(t, e)
+		h.end("")
+		put(t, s, "next")
+	})
+}
+
+// What follows f ends in time at an engine that is silent: where there is nothing to store in 2 s, else
+// with the context.
+func TestUpdate_endsAtASilentEngine(t *testing.T) {
+	for access, most := range map[string]time.Duration{"": 2 * time.Second, "first": 22 * time.Second} {
+		t.Run(access, func(t *testing.T) {
+			play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				began := time.Now()
+				s.Update(ctx, func(*oauth2.Token) (*oauth2.Token, error) {
+					e.always("", trouble{hang: true})
+					if access == "" {
+						return nil, nil
+					}
+					return token(access), nil
+				})
+				wantTook(t, began, 2*time.Second, most)
+			})
+		})
+	}
+}
+
+// Nothing of an Update goes on after it, not even a beat that was on its way.
+func TestUpdate_waitsForItsLastBeat(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		s.DB.SetMaxOpenConns(2) // the beat keeps one
+		h := hold(t, s)
+		e.trouble("SET beat", trouble{slow: 3 * time.Second, deaf: true})
+		time.Sleep(4 * time.Second)
+		h.end("")
+		if n := e.underWay.Load(); n > 0 {
+			t.Errorf("%d statements are under way after it", n)
+		}
 	})
 }
 
@@ -772,9 +890,23 @@ func TestCreateTable(t *testing.T) {
 func TestCreateTable_makesNoneWhereThereIsOne(t *testing.T) {
 	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
 		e.always("CREATE", trouble{before: errEngine})
+		began := time.Now()
 		if err := s.CreateTable(t.Context()); err != nil {
 			t.Error(err)
 		}
+		wantTook(t, began, 0, 0)
+	})
+}
+
+// A Remove that the engine does not take gives up.
+func TestRemove_givesUp(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		put(t, s, "first")
+		e.always("DELETE", trouble{before: errEngine})
+		began := time.Now()
+		wantError(t, s.Remove(t.Context()), errEngine, "was not written to")
+		wantTook(t, began, 5*time.Second, 6*time.Second)
+		wantStored(t, s, "first")
 	})
 }
 

@@ -25,7 +25,7 @@ const (
 func (l *lease) write(ctx context.Context, owner string, t *oauth2.Token) error {
 	data, err := tokenstore.Encode(owner, t)
 	if err != nil {
-		return fmt.Errorf("tokensql: the new token is not in table %s: %w", l.table, err)
+		return fmt.Errorf("tokensql: the new token cannot be stored in table %s: %w", l.table, err)
 	}
 	written := func(now row) bool { return now.last == l.me }
 	return l.persist(ctx, redact.New(t.AccessToken, t.RefreshToken), written,
