@@ -1,7 +1,6 @@
 package stores
 
 import (
-	"context"
 	"database/sql"
 	"fmt"
 	"net"
@@ -24,14 +23,8 @@ type place struct {
 	Naive   bool // a row's lock in place of a lease
 }
 
-// store is what all Stores here can do.
-type store interface {
-	netoauth.Store
-	Remove(context.Context) error
-}
-
 // open opens the Store as a program does, with a pool of its own.
-func (p place) open() (s store, end func() error, err error) {
+func (p place) open() (s netoauth.Store, end func() error, err error) {
 	if p.Engine == "Redis" {
 		client := redis.NewClient(&redis.Options{
 			Addr: p.Address, ContextTimeoutEnabled: true, PoolSize: 2, ConnMaxIdleTime: time.Second,

@@ -71,8 +71,3 @@ func (s *rowLock) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Tok
 	}
 	return tx.Commit()
 }
-
-func (s *rowLock) Remove(ctx context.Context) error {
-	_, err := s.db.ExecContext(ctx, s.say("DELETE FROM netoauth_session WHERE id = ?"), s.id())
-	return err
-}
