@@ -21,9 +21,9 @@
 //
 // Give the Store a pool of its own, with one connection that is closed after a second without use,
 // as above. In a pool that it shares, requests that hold the connections while they wait for a token
-// keep the Store from getting them one. A fleet whose programs keep a connection each for an
-// exchange every few minutes uses up what the engine allows, 100 with PostgreSQL unless it is set
-// otherwise, and keeps out the one program that the others wait for.
+// keep the Store from getting them one. And a fleet whose programs keep a connection each uses up
+// what the engine allows, 100 with PostgreSQL unless it is set otherwise. For the same reason a
+// program that waits for another closes its connection after each look, but for SQLite.
 //
 // SQLite has one writer at a time. It needs a busy_timeout, of 5 s say, with which it waits for the
 // other in place of failing, and journal_mode WAL, with which readers do not wait for the writer.

@@ -3,6 +3,7 @@ package tokensql
 import (
 	"context"
 	"crypto/rand"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	randv2 "math/rand/v2"
@@ -17,8 +18,8 @@ const (
 	patience = 5 * time.Second  // with failures in a row
 	freeFor  = 2 * time.Second  // for giving the lease free
 
-	// Between two looks of a waiter, from the first to the last of these; a random half to the whole.
-	firstPause, lastPause = 20 * time.Millisecond, 300 * time.Millisecond
+	// Between two looks of a waiter, a random half to the whole of a time within these bounds.
+	minPause, maxPause = 20 * time.Millisecond, 1500 * time.Millisecond
 )
 
 // lease is the right to use a session's refresh token, as one Update or Remove waits for it, has it
@@ -38,7 +39,7 @@ func (l *lease) take(ctx context.Context) error {
 	var w watch
 	var problem error     // of the last try, unless ctx has ended it
 	var failing time.Time // since then no try was answered; zero: the last was
-	for wait := firstPause; ; wait = min(wait*3/2, lastPause) {
+	for {
 		began := time.Now()
 		taken, err := l.try(ctx, &w)
 		switch {
@@ -55,7 +56,7 @@ func (l *lease) take(ctx context.Context) error {
 		if problem != nil && time.Since(failing) >= patience {
 			return l.fault(redact.Secrets{}, "cannot be used", problem)
 		}
-		if err := pause(ctx, wait/2+randv2.N(wait/2)); err != nil {
+		if err := pause(ctx, w.pause(time.Since(began))); err != nil {
 			return l.ended(err, w, problem)
 		}
 	}
@@ -67,7 +68,7 @@ func (l *lease) take(ctx context.Context) error {
 // It takes only what it has seen: whoever changes the row in between has the beat grow.
 func (l *lease) try(ctx context.Context, w *watch) (taken bool, err error) {
 	began := time.Now()
-	r, err := l.look(ctx, tryFor)
+	r, err := l.peek(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -86,11 +87,30 @@ func (l *lease) try(ctx context.Context, w *watch) (taken bool, err error) {
 	return taken, err
 }
 
+// peek is a waiter's look. Where another has the lease it closes the connection: the programs of a
+// fleet that waited with one each would use up what the engine allows, and keep out the one that
+// they wait for.
+func (l *lease) peek(ctx context.Context) (row, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
+	conn, err := l.db.Conn(ctx)
+	if err != nil {
+		return row{}, err
+	}
+	defer conn.Close()
+	r, err := l.scan(conn.QueryRowContext(ctx, l.say.look, l.id))
+	if l.limited && r.holder != "" && r.holder != l.me {
+		conn.Raw(func(any) error { return driver.ErrBadConn }) // for which the pool closes it
+	}
+	return r, err
+}
+
 // watch is what a waiter knows of another's life, by no clock but its own monotonic one.
 type watch struct {
 	holder string
 	beat   int64
 	since  time.Time // from here on every look has seen these two
+	met    time.Time // from here on every look has seen this holder
 	last   time.Time // when the last look was answered
 }
 
@@ -98,11 +118,26 @@ type watch struct {
 // as the lease lasts. A hole in the looks says nothing of the holder, which may have found no way
 // to the engine either; then the time begins anew.
 func (w *watch) see(r row, began, answered time.Time) (dead bool) {
+	if w.met.IsZero() || w.holder != r.holder {
+		w.met = answered
+	}
 	if w.since.IsZero() || w.holder != r.holder || w.beat != r.beat || answered.Sub(w.last) > leaseFor/2 {
 		w.holder, w.beat, w.since = r.holder, r.beat, answered
 	}
 	w.last = answered
 	return began.Sub(w.since) >= leaseFor
+}
+
+// pause returns for how long to look away after a look that took so long. It is a part of the time for
+// which the holder has had the lease, so that a waiter is not much later than it, and several times
+// what the look took, so that a fleet of waiters does not keep an engine busy that is slow already.
+func (w *watch) pause(took time.Duration) time.Duration {
+	wait := 4 * took
+	if !w.met.IsZero() {
+		wait = max(wait, time.Since(w.met)/4)
+	}
+	wait = min(max(wait, minPause), maxPause)
+	return wait/2 + randv2.N(wait/2)
 }
 
 // ended says what take was waiting for when its context ended.

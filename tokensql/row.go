@@ -12,10 +12,11 @@ import (
 
 // place is the row of one session, whether it is there or not.
 type place struct {
-	db    *sql.DB
-	table string // for errors
-	id    string
-	say   statements
+	db      *sql.DB
+	table   string // for errors
+	id      string
+	say     statements
+	limited bool // the engine's connections are
 }
 
 // row is what a look saw.
@@ -30,8 +31,12 @@ type row struct {
 func (p *place) look(ctx context.Context, limit time.Duration) (row, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	return p.scan(p.db.QueryRowContext(ctx, p.say.look, p.id))
+}
+
+func (p *place) scan(found *sql.Row) (row, error) {
 	r := row{found: true}
-	err := p.db.QueryRowContext(ctx, p.say.look, p.id).Scan(&r.token, &r.holder, &r.beat, &r.last)
+	err := found.Scan(&r.token, &r.holder, &r.beat, &r.last)
 	if errors.Is(err, sql.ErrNoRows) {
 		return row{}, nil
 	}

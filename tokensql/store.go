@@ -159,7 +159,7 @@ func (s *Store) place(ctx context.Context) (*place, error) {
 	}
 	// A hash is of one length, and the same in every collation.
 	hash := sha256.Sum256([]byte(s.Owner))
-	return &place{s.DB, table, hex.EncodeToString(hash[:]), say}, nil
+	return &place{s.DB, table, hex.EncodeToString(hash[:]), say, s.Dialect != SQLite}, nil
 }
 
 // decode returns the token that a row has, nil where it has none.

@@ -1,6 +1,7 @@
 package stores
 
 import (
+	"fmt"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -87,4 +88,12 @@ func lockFile(t *testing.T, p place) (unlock func()) {
 		}
 		db.Close()
 	}
+}
+
+// count returns a number of things, as the table has it.
+func count(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprint(n, " ", thing)
 }

@@ -106,7 +106,7 @@ type deathFigures struct {
 }
 
 func (f deathFigures) String() string {
-	text := fmt.Sprintf("%.1f s, %d log-ins", f.gap.Seconds(), f.LogIns)
+	text := fmt.Sprintf("%.1f s, %s", f.gap.Seconds(), count(f.LogIns, "log-in"))
 	if lost := f.Failed + f.Unauthorized; lost > 0 {
 		text += fmt.Sprintf(", %d requests lost", lost)
 	}
@@ -271,7 +271,7 @@ type silenceFigures struct {
 }
 
 func (f silenceFigures) String() string {
-	text := fmt.Sprintf("%.1f s, %d log-ins", f.Longest.Seconds(), f.LogIns)
+	text := fmt.Sprintf("%.1f s, %s", f.Longest.Seconds(), count(f.LogIns, "log-in"))
 	if lost := f.Failed + f.Unauthorized; lost > 0 {
 		text += fmt.Sprintf(", %d requests lost", lost)
 	}
