@@ -58,7 +58,7 @@ func (p *place) change(ctx context.Context, limit time.Duration, statement strin
 
 // fault is an error of the database, as one line that shows no token.
 func (p *place) fault(hide redact.Secrets, what string, err error) error {
-	return redact.Error(fmt.Sprintf("tokensql: table %s %s: %s: check the database", p.table, what, hide.Cause(err)), err)
+	return redact.NewError(fmt.Sprintf("tokensql: table %s %s: %s: check the database", p.table, what, hide.Cause(err)), err)
 }
 
 // pause waits for d, or for the end of ctx, whose error it returns.
