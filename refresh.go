@@ -232,8 +232,8 @@ func (x *exchange) look() *renewal.Token {
 		return nil
 	}
 	x.fetch.Queue()
-	defer x.fetch.Ask()
 	news, err := x.session.Load(x.ctx)
+	x.fetch.Ask()
 	if err != nil {
 		_, x.stuck = errors.AsType[session.Stuck](err)
 		x.storeErr = x.safe(err)
@@ -340,10 +340,10 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 	}
 	x.fetch.Queue()
 	called, failure := x.session.Update(x.ctx, func(news *oauth2.Token) (*oauth2.Token, error) {
+		x.fetch.Ask()
 		if t = x.takeOver(news); t != nil {
 			return nil, nil
 		}
-		x.fetch.Ask()
 		if t, err = x.ask(true); err == nil {
 			issued := t.Token
 			return &issued, nil

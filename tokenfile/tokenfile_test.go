@@ -403,7 +403,7 @@ func leftover(t *testing.T) (content string) {
 // markOf is the end of what a killed program leaves.
 func markOf(t *testing.T) string {
 	random := leftover(t)
-	return random[strings.LastIndexFunc(random, func(r rune) bool { return !strings.ContainsRune(" \t\n", r) })+1:]
+	return random[len(strings.TrimRight(random, " \t\n")):]
 }
 
 func TestUpdate_clearsUpAfterAKilledProgram(t *testing.T) {
