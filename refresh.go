@@ -208,7 +208,7 @@ func (x *exchanger) safe(err error) error {
 	access, refresh, _ := strings.Cut(x.seen, " ")
 	all := append([]string{t.AccessToken, t.RefreshToken, access, refresh, x.refreshToken, x.spare},
 		x.secrets...)
-	return redact.Error(redact.New(all...).Cause(err), err)
+	return redact.NewError(redact.New(all...).Cause(err), err)
 }
 
 // load returns the token that the Store has, where it is news, or InitialToken in its place; else
@@ -326,7 +326,7 @@ func (x *exchanger) withoutStore(failure error) error {
 		x.warn("the Store cannot be used, logging in", x.safe(failure))
 		return x.exchange(false)
 	}
-	return redact.Error("netoauth: refresh token: the Store cannot be used, so the refresh token was "+
+	return redact.NewError("netoauth: refresh token: the Store cannot be used, so the refresh token was "+
 		"left unused: "+x.safe(failure).Error(), failure)
 }
 
@@ -435,7 +435,7 @@ func (x *exchanger) logIn(ctx context.Context) (*oauth2.Token, error) {
 	changed, failure := x.reload(ctx)
 	if failure != nil {
 		text := fmt.Sprintf("%v; and Reload failed: %v", err, x.safe(failure))
-		return nil, redact.Error(text, errors.Join(err, failure))
+		return nil, redact.NewError(text, errors.Join(err, failure))
 	}
 	if !changed {
 		return t, err

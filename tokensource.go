@@ -286,9 +286,9 @@ func (f *flow) post(
 	})
 	if err != nil {
 		text := fmt.Sprintf("netoauth: %s%v; no answer, check the network and the URL", what, err)
-		return nil, redact.Error(text, err)
+		return nil, redact.NewError(text, err)
 	}
-	if r.Token != nil {
+	if r.Token != nil && !r.Over {
 		return r.Token, nil
 	}
 	e := &Error{
@@ -432,7 +432,7 @@ func (s *tokenSource) get(ctx context.Context) (*cachedToken, error) {
 }
 
 func waitError(ctx context.Context) error {
-	return redact.Error("netoauth: waiting for an access token: "+ctx.Err().Error(), ctx.Err())
+	return redact.NewError("netoauth: waiting for an access token: "+ctx.Err().Error(), ctx.Err())
 }
 
 // join decides for a caller who found the token in hand not to be fresh: it returns the token that
@@ -504,7 +504,7 @@ func (s *tokenSource) inHand() *cachedToken {
 // untilRetry returns err with a text that says when the next exchange may be.
 func untilRetry(err error, at time.Time) error {
 	wait := max(0, (time.Until(at) + time.Second - 1).Truncate(time.Second)) // rounded up
-	return redact.Error(fmt.Sprintf("%v; the next try is in %v at the earliest", err, wait), err)
+	return redact.NewError(fmt.Sprintf("%v; the next try is in %v at the earliest", err, wait), err)
 }
 
 // serves reports whether c can be sent. s.mu must be held.
@@ -839,7 +839,7 @@ func notSent(req *http.Request, err error) error {
 	if req.Body != nil {
 		req.Body.Close()
 	}
-	return redact.Error("request not sent, no access token: "+err.Error(), err)
+	return redact.NewError("request not sent, no access token: "+err.Error(), err)
 }
 
 // authorized is the copy of a request that is sent. Its Authorization header is its own, because

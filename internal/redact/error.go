@@ -2,11 +2,11 @@ package redact
 
 import "errors"
 
-// Error returns an error that says text. [errors.Is] and [errors.As] find cause in it, but nothing
+// NewError returns an error that says text. [errors.Is] and [errors.As] find cause in it, but nothing
 // prints it, not even with a verb that package fmt does not know: net/http quotes in its errors
 // what a server sent, and that may be a credential. Callers have made sure that text is free of
 // them.
-func Error(text string, cause error) error {
+func NewError(text string, cause error) error {
 	return &opaque{text, func() error { return cause }}
 }
 

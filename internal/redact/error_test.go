@@ -21,7 +21,7 @@ func (t timeout) Timeout() bool { return bool(t) }
 
 func TestError_hasItsCauseFound(t *testing.T) {
 	path := &fs.PathError{Op: "open", Path: "key", Err: fs.ErrNotExist}
-	err := redact.Error("no key", fmt.Errorf("reading: %w", path))
+	err := redact.NewError("no key", fmt.Errorf("reading: %w", path))
 	wrapped := fmt.Errorf("signing: %w", err)
 	for _, e := range []error{err, wrapped} {
 		if !errors.Is(e, fs.ErrNotExist) || !errors.Is(e, path) || !errors.Is(e, err) {
@@ -47,13 +47,13 @@ func TestError_isATimeoutWhereItsCauseIs(t *testing.T) {
 		{timeout(true), true},
 		{timeout(false), false},
 		{fmt.Errorf("reading: %w", timeout(true)), true},
-		{redact.Error("again", timeout(true)), true},
+		{redact.NewError("again", timeout(true)), true},
 		{context.DeadlineExceeded, true},
 		{context.Canceled, false},
 		{errors.New("timeout"), false},
 		{nil, false},
 	} {
-		wrapper := &url.Error{Op: "Post", URL: "https://api.test", Err: redact.Error("text", tt.cause)}
+		wrapper := &url.Error{Op: "Post", URL: "https://api.test", Err: redact.NewError("text", tt.cause)}
 		if got := wrapper.Timeout(); got != tt.want {
 			t.Errorf("cause %v: Timeout() = %v", tt.cause, got)
 		}
@@ -69,7 +69,7 @@ func (l *leak) Format(s fmt.State, verb rune) { fmt.Fprint(s, l.secret) }
 
 func TestError_printsNothingOfItsCause(t *testing.T) {
 	const secret = "hunter2-hunter2"
-	err := redact.Error("it failed", &leak{secret})
+	err := redact.NewError("it failed", &leak{secret})
 	wrapped := fmt.Errorf("exchange: %w", err)
 	holder := struct{ Err error }{err}
 	forms := []string{"hunter2",
