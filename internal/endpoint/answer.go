@@ -81,8 +81,8 @@ func (r Request) read(resp *http.Response, body []byte, bodyErr error, start tim
 		return res
 	}
 	header := r.quotable(resp.Header)
-	res.Date, _ = http.ParseTime(header.Get("Date"))
-	res.RetryAfter = parseRetryAfter(header.Get("Retry-After"), res.Date)
+	res.Date, _ = http.ParseTime(first(resp.Header, "Date"))
+	res.RetryAfter = parseRetryAfter(first(resp.Header, "Retry-After"), res.Date)
 	text := func(name string) string { s, _ := fields[name].(string); return r.Secrets.Line(s) }
 	code, description := text("error"), text("error_description")
 	res.Name, res.Message = cmp.Or(text("name"), code), cmp.Or(text("message"), description)
@@ -171,12 +171,17 @@ func (r Request) quotable(all http.Header) http.Header {
 	kept := make(http.Header)
 	for _, name := range keptHeader {
 		v := all.Get(name)
-		if v == "" || len(v) > maxHeaderRead || r.Secrets.In(v) {
-			continue
+		if v != "" && len(v) <= maxHeaderRead && !r.Secrets.In(v) {
+			kept.Set(name, first(all, name))
 		}
-		kept.Set(name, strings.ToValidUTF8(v[:min(len(v), maxHeader)], ""))
 	}
 	return kept
+}
+
+// first returns the first value of a header's field, cut.
+func first(header http.Header, name string) string {
+	v := header.Get(name)
+	return strings.ToValidUTF8(v[:min(len(v), maxHeader)], "")
 }
 
 // response returns a response that leads to no credential: without a body, and without the header
