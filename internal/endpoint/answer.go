@@ -119,8 +119,10 @@ func (res *Response) judge(refresh bool, fields map[string]any) {
 // where that was not the API.
 func (res *Response) hint(who string) string {
 	switch code := res.StatusCode; {
-	case res.Rejected || res.Over:
+	case res.Rejected:
 		return ""
+	case res.Over:
+		return "the session may be near its end, or the server's clock wrong; try again later"
 	case code/100 == 2:
 		return "does a proxy answer in the API's place?"
 	case code/100 == 3 || code == http.StatusNotFound:

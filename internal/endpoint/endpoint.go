@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -36,6 +37,15 @@ type Request struct {
 	Body        string
 	Refresh     bool           // it exchanges a refresh token: a 400 refuses that, whatever its body
 	Secrets     redact.Secrets // the credentials in Body, and those behind it
+}
+
+// OneLine returns an error where a field has a line break, which no user name, password or refresh
+// token has (RFC 6749 appendix A): a file that ends in one, say.
+func OneLine(field, value string) error {
+	if strings.ContainsAny(value, "\r\n") {
+		return fmt.Errorf("%s has a line break; remove it, as strings.TrimSpace does", field)
+	}
+	return nil
 }
 
 type contextKey struct{}
@@ -71,14 +81,14 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 	marked := context.WithValue(conn.trace(ctx), contextKey{}, true)
 	req, err := http.NewRequestWithContext(marked, http.MethodPost, r.URL, strings.NewReader(r.Body))
 	if err = cmp.Or(err, ctx.Err()); err != nil {
-		return nil, r.failure(err, true)
+		return nil, r.failure(ctx, err, true)
 	}
 	req.Header.Set("Accept", JSON)
 	req.Header.Set("Content-Type", r.ContentType)
 	start := time.Now().Round(0) // the wall clock alone: a token ages while the machine sleeps
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, r.failure(err, conn.unsent(err))
+		return nil, r.failure(ctx, err, conn.unsent(err))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	resp.Body.Close()
@@ -86,10 +96,13 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 }
 
 // failure returns err, for which no answer came, without the URL that net/http and net/url put
-// before its text.
-func (r Request) failure(err error, unsent bool) error {
+// before its text. It tells of the end of ctx where err, of whatever transport, does not.
+func (r Request) failure(ctx context.Context, err error, unsent bool) error {
 	if wrapper, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapper.Err
+	}
+	if over := ctx.Err(); over != nil && !errors.Is(err, over) {
+		err = fmt.Errorf("%w: %w", over, err)
 	}
 	text := r.Secrets.Cause(err)
 	if unsent {

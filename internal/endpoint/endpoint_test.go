@@ -263,7 +263,7 @@ func TestPost_failsWhereNothingCanBeSent(t *testing.T) {
 func TestPost_endsWithItsContext(t *testing.T) {
 	waits := func(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
-		return nil, context.Cause(r.Context())
+		return nil, errors.New("some transport's words")
 	}
 	for _, want := range []error{context.Canceled, context.DeadlineExceeded} {
 		synctest.Test(t, func(t *testing.T) {
@@ -276,6 +276,7 @@ func TestPost_endsWithItsContext(t *testing.T) {
 			if !errors.Is(err, want) || endpoint.Unsent(err) {
 				t.Errorf("%v, want %v in it, and perhaps sent", err, want)
 			}
+			diff(t, "text", want.Error()+": some transport's words", err.Error())
 		})
 	}
 }
@@ -347,3 +348,16 @@ func sleep(ctx context.Context, d time.Duration) error {
 type readFunc func([]byte) (int, error)
 
 func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestOneLine_refusesLineBreaks(t *testing.T) {
+	for value, want := range map[string]string{
+		"a b\tc": "", "": "", "a\n": "Field has a line break; remove it, as strings.TrimSpace does",
+		"\ra": "Field has a line break; remove it, as strings.TrimSpace does",
+	} {
+		got := ""
+		if err := endpoint.OneLine("Field", value); err != nil {
+			got = err.Error()
+		}
+		diff(t, value, want, got)
+	}
+}
