@@ -542,13 +542,18 @@ func (x *exchange) post(
 		text := fmt.Sprintf("netoauth: %s%v; no answer, check the network and the URL", what, err)
 		return &endpoint.Response{Unused: endpoint.Unsent(err)}, redact.NewError(text, err)
 	}
-	if answer.Token != nil && !answer.Over {
+	switch {
+	case answer.Over:
+		answer.Hint = "the session may be near its end, or the server's clock wrong"
+	case answer.Token != nil:
 		return answer, nil
+	case answer.Rejected:
+		answer.Hint = hint
 	}
 	return answer, &Error{
 		StatusCode: answer.StatusCode, Name: answer.Name, Message: answer.Message,
 		RetryAfter: answer.RetryAfter,
-		what:       what, problem: answer.Problem, hint: cmp.Or(answer.Hint, hint), date: answer.Date,
+		what:       what, problem: answer.Problem, hint: answer.Hint, date: answer.Date,
 		rejected: answer.Rejected, refused: answer.Rejected || answer.Over && r.Refresh,
 		causes: answer.Causes,
 	}

@@ -11,26 +11,41 @@ import (
 // read. This frees the connection that body came over. Of a body that is longer or slower, the rest
 // is left unread: who reads what was kept meets io.ErrUnexpectedEOF after it. A nil body is
 // returned as it is.
+//
+// Body is closed once, after its last Read, since not every body allows both at once. Only a Read
+// that lasts longer than timeout is met by the Close, which is what ends it where anything does.
+// Keep itself takes no longer than timeout: a Close that does, such as one that reads the rest, or
+// that of an HTTP/2 stream whose request is still being sent, goes on in a goroutine, for as long
+// as body lets it.
 func Keep(body io.ReadCloser, limit int, timeout time.Duration) io.ReadCloser {
 	if body == nil {
 		return nil
 	}
-	parts, enough := make(chan part), make(chan struct{})
-	go read(body, parts, enough)
+	parts, over := make(chan part), make(chan struct{})
+	last := time.AfterFunc(2*timeout, func() { body.Close() }) // no Read begins after timeout
+	go func() {
+		defer close(parts)
+		read(body, limit, parts, over)
+		if last.Stop() {
+			body.Close()
+		}
+	}()
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	var kept []byte
-	var end error
-	for end == nil && len(kept) <= limit {
+	end := io.ErrUnexpectedEOF
+	for more := true; more; {
 		select {
-		case p := <-parts:
-			kept, end = append(kept, p.bytes...), p.err
+		case p, ok := <-parts:
+			if more = ok; p.err != nil {
+				end = p.err
+			}
+			kept = append(kept, p.bytes...)
 		case <-timer.C:
-			end = io.ErrUnexpectedEOF
+			more = false
 		}
 	}
-	close(enough)
-	body.Close() // which also ends a Read under way
+	close(over)
 	if len(kept) > limit {
 		kept, end = kept[:limit], io.ErrUnexpectedEOF
 	}
@@ -43,20 +58,20 @@ type part struct {
 	err   error
 }
 
-// read reads until the body's end, or until enough is closed. It has a goroutine of its own because
-// not every body's Read returns when the body is closed, and then nobody waits for it.
-func read(body io.Reader, parts chan<- part, enough <-chan struct{}) {
-	for {
+// read reads until body's end, until it has more than limit bytes, or until over is closed.
+func read(body io.Reader, limit int, parts chan<- part, over <-chan struct{}) {
+	for total := 0; total <= limit; {
 		buf := make([]byte, 4<<10)
 		n, err := body.Read(buf)
 		select {
 		case parts <- part{buf[:n], err}:
-		case <-enough:
+		case <-over:
 			return
 		}
 		if err != nil {
 			return
 		}
+		total += n
 	}
 }
 

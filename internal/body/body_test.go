@@ -3,6 +3,8 @@ package body_test
 import (
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,19 +20,29 @@ import (
 const limit = 64 << 10
 
 // source is a body that is read from r. Closing it ends a Read under way only where unblocks is
-// set.
+// set, and takes as long as closing.
 type source struct {
 	r        io.Reader
 	unblocks chan struct{}
+	closing  time.Duration
+	used     int // not guarded: the race detector finds a Close beside a Read
 	closed   atomic.Int32
 }
 
-func (s *source) Read(p []byte) (int, error) { return s.r.Read(p) }
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.used++
+	return n, err
+}
 
 func (s *source) Close() error {
-	if s.closed.Add(1) == 1 && s.unblocks != nil {
+	if s.unblocks == nil {
+		s.used++
+	} else if s.closed.Load() == 0 {
 		close(s.unblocks)
 	}
+	s.closed.Add(1)
+	time.Sleep(s.closing)
 	return nil
 }
 
@@ -85,9 +97,6 @@ func TestKeep_returnsWhatItCouldRead(t *testing.T) {
 				if took := time.Since(start); took != tt.took {
 					t.Errorf("took %v, want %v", took, tt.took)
 				}
-				if got := src.closed.Load(); got != 1 {
-					t.Errorf("closed %d times, want once", got)
-				}
 				got, err := io.ReadAll(kept)
 				if diff := cmp.Diff(tt.want, string(got)); diff != "" {
 					t.Errorf("kept (-want +got):\n%s", diff)
@@ -99,22 +108,100 @@ func TestKeep_returnsWhatItCouldRead(t *testing.T) {
 					t.Error(err)
 				}
 				time.Sleep(time.Second) // until the Read under way has returned
+				synctest.Wait()
+				if got := src.closed.Load(); got != 1 {
+					t.Errorf("closed %d times, want once", got)
+				}
 			})
 		})
 	}
 }
 
-// A body whose Read outlasts its Close holds up its own goroutine alone.
-func TestKeep_doesNotWaitForAReadThatOutlastsClose(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		over := make(silence)
-		start := time.Now()
-		_, err := io.ReadAll(body.Keep(&source{r: over}, limit, time.Second))
-		if took := time.Since(start); took != time.Second || err != io.ErrUnexpectedEOF {
-			t.Errorf("%v after %v, want %v after 1s", err, took, io.ErrUnexpectedEOF)
-		}
-		close(over)
-	})
+// A body need not allow a Close beside a Read. So it is closed when the Read under way at the
+// timeout has returned, or when that has lasted longer than the timeout.
+func TestKeep_closesNoBodyWhileItIsRead(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		read     time.Duration // how long each Read takes
+		unblocks bool
+		closed   time.Duration // since Keep began
+	}{
+		{"a Read that ends after the timeout", 700 * time.Millisecond, false, 1400 * time.Millisecond},
+		{"a Read of nearly the timeout", 999 * time.Millisecond, false, 1998 * time.Millisecond},
+		{"a Read that outlasts the Close", 3 * time.Second, true, 2 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &source{r: drip(tt.read)}
+				if tt.unblocks {
+					src.unblocks = make(chan struct{})
+				}
+				start := time.Now()
+				body.Keep(src, limit, time.Second)
+				if took := time.Since(start); took != time.Second {
+					t.Errorf("took %v, want 1s", took)
+				}
+				time.Sleep(tt.closed - time.Since(start) - 1)
+				synctest.Wait()
+				if src.closed.Load() != 0 {
+					t.Errorf("closed before %v", tt.closed)
+				}
+				time.Sleep(1)
+				synctest.Wait()
+				if src.closed.Load() == 0 {
+					t.Errorf("not closed after %v", tt.closed)
+				}
+				time.Sleep(3 * time.Second) // until the Read has returned
+				if got := src.closed.Load(); got != 1 {
+					t.Errorf("closed %d times, want once", got)
+				}
+			})
+		})
+	}
+}
+
+// A Close that drains, or waits for something else, holds up its own goroutine alone.
+func TestKeep_doesNotWaitForASlowClose(t *testing.T) {
+	for closing, want := range map[time.Duration]time.Duration{
+		0: 0, 400 * time.Millisecond: 400 * time.Millisecond, time.Minute: time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			kept, err := io.ReadAll(body.Keep(&source{r: strings.NewReader("refused"), closing: closing}, limit, time.Second))
+			if took := time.Since(start); took != want {
+				t.Errorf("Close takes %v: took %v, want %v", closing, took, want)
+			}
+			if string(kept) != "refused" || err != nil {
+				t.Errorf("Close takes %v: kept %q, %v", closing, kept, err)
+			}
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
+// Over HTTP/2 an answer may come while the request is still being sent. The Close of its body waits
+// until the request's body gives something or ends.
+func TestKeep_doesNotWaitForARequestThatIsStillSent(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnauthorized)
+		io.WriteString(w, "refused")
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	upload, writer := io.Pipe()
+	defer writer.Close()
+	resp, err := srv.Client().Post(srv.URL, "text/plain", upload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.ProtoMajor != 2 {
+		t.Fatalf("HTTP/%d", resp.ProtoMajor)
+	}
+	kept, err := io.ReadAll(body.Keep(resp.Body, limit, 10*time.Millisecond)) // or hangs
+	if string(kept) != "refused" && len(kept) != 0 {
+		t.Errorf("kept %q, %v", kept, err)
+	}
 }
 
 func TestKeep_leavesNoBodyAlone(t *testing.T) {

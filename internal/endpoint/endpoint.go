@@ -35,28 +35,8 @@ type Request struct {
 	URL         string
 	ContentType string
 	Body        string
-	Refresh     bool           // Body has a refresh token, which a 400 refuses whatever its body
+	Refresh     bool           // it exchanges a refresh token: a 400 refuses that, whatever its body
 	Secrets     redact.Secrets // the credentials in Body, and those behind it
-}
-
-// Response is what a token endpoint answered.
-type Response struct {
-	Token *oauth2.Token // nil: none, and what follows says why
-	Over  bool          // Token is over as it comes: good for its refresh token alone
-
-	StatusCode int
-
-	// Name and Message are the error object's, each fit for one line; "" where it has none or one
-	// that quotes a credential.
-	Name, Message string
-
-	Problem    string        // what is wrong with the response itself; "": nothing
-	Hint       string        // what to do next, as far as the response tells; "": it does not
-	RetryAfter time.Duration // of the header (RFC 9110 section 10.2.3); 0: none
-	Date       time.Time     // the server's clock (RFC 9110 section 6.6.1); zero: unknown
-	Rejected   bool          // the API itself refused the credentials, for good
-	Unused     bool          // the server has certainly not exchanged what was sent
-	Causes     []error       // an oauth2.RetrieveError, and why the body could not be read
 }
 
 // OneLine returns an error where a field has a line break, which no user name, password or refresh
@@ -81,53 +61,54 @@ func Client(ctx context.Context) *http.Client {
 	return cmp.Or(c, http.DefaultClient)
 }
 
-// Post sends r with the HTTP client in ctx and returns what the endpoint answered. It follows no
-// redirect, which would carry the credentials along. The client's own timeout counts the time that
-// the program runs, see [WithTimeout].
-//
-// An error means that no answer came; its text quotes no credential and does not name the URL,
-// [errors.As] finds its cause, and [Unsent] whether anything was sent.
+// Post sends r with the HTTP client in ctx, whose Timeout counts as in [WithTimeout], and returns
+// what the endpoint answered. It follows no redirect, which would carry the credentials along. An
+// error means that no answer came, and [Unsent] tells whether r was sent at all; its text quotes no
+// credential and does not name the URL, and [errors.As] finds its cause.
 func Post(ctx context.Context, r Request) (*Response, error) {
 	client := *Client(ctx)
 	if client.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = WithTimeout(ctx, client.Timeout)
+		limited, cancel := WithTimeout(ctx, client.Timeout)
 		defer cancel()
-		client.Timeout = 0
+		ctx, client.Timeout = limited, 0
 	}
-	var c connection
-	ctx = c.watch(context.WithValue(ctx, contextKey{}, true))
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.URL, strings.NewReader(r.Body))
-	if err != nil {
-		return nil, r.failure(ctx, err)
-	}
-	req.Header.Set("Accept", JSON)
-	req.Header.Set("Content-Type", r.ContentType)
 	client.Transport = locationFilter{cmp.Or(client.Transport, http.DefaultTransport)}
 	client.CheckRedirect = func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}
 
+	var conn dialing
+	marked := context.WithValue(conn.trace(ctx), contextKey{}, true)
+	req, err := http.NewRequestWithContext(marked, http.MethodPost, r.URL, strings.NewReader(r.Body))
+	if err = cmp.Or(err, ctx.Err()); err != nil {
+		return nil, r.failure(ctx, err, true)
+	}
+	req.Header.Set("Accept", JSON)
+	req.Header.Set("Content-Type", r.ContentType)
 	start := time.Now().Round(0) // the wall clock alone: a token ages while the machine sleeps
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, c.mark(r.failure(ctx, err))
+		return nil, r.failure(ctx, err, conn.unsent(err))
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
 	resp.Body.Close()
-	return r.read(req, resp, body, err, start), nil
+	return r.read(resp, body, err, start), nil
 }
 
 // failure returns err, for which no answer came, without the URL that net/http and net/url put
 // before its text. It tells of the end of ctx where err, of whatever transport, does not.
-func (r Request) failure(ctx context.Context, err error) error {
+func (r Request) failure(ctx context.Context, err error, unsent bool) error {
 	if wrapper, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapper.Err
 	}
 	if over := ctx.Err(); over != nil && !errors.Is(err, over) {
 		err = fmt.Errorf("%w: %w", over, err)
 	}
-	return redact.NewError(r.Secrets.Cause(err), err)
+	text := r.Secrets.Cause(err)
+	if unsent {
+		err = errors.Join(err, errUnsent)
+	}
+	return redact.NewError(text, err)
 }
 
 // locationFilter drops a Location that is not a URL: http.Client would fail on it before it asks

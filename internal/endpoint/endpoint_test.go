@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/netoauth/netoauth/internal/endpoint"
@@ -261,16 +263,101 @@ func TestPost_failsWhereNothingCanBeSent(t *testing.T) {
 func TestPost_endsWithItsContext(t *testing.T) {
 	waits := func(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
-		return nil, context.Cause(r.Context())
+		return nil, errors.New("some transport's words")
 	}
-	canceled, cancel := context.WithCancel(t.Context())
-	cancel()
-	late, cancel := context.WithTimeout(t.Context(), 0)
-	defer cancel()
-	for want, ctx := range map[error]context.Context{context.Canceled: canceled, context.DeadlineExceeded: late} {
-		_, err := endpoint.Post(over(ctx, waits), endpoint.Request{URL: tokenURL})
-		if !errors.Is(err, want) {
-			t.Errorf("%v, want %v in it", err, want)
+	for _, want := range []error{context.Canceled, context.DeadlineExceeded} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(over(t.Context(), waits), time.Second)
+			defer cancel()
+			if want == context.Canceled {
+				time.AfterFunc(time.Millisecond, cancel)
+			}
+			_, err := endpoint.Post(ctx, endpoint.Request{URL: tokenURL})
+			if !errors.Is(err, want) || endpoint.Unsent(err) {
+				t.Errorf("%v, want %v in it, and perhaps sent", err, want)
+			}
+			diff(t, "text", want.Error()+": some transport's words", err.Error())
+		})
+	}
+}
+
+// The client's own Timeout is for the whole request, its answer's body included, and counts the time
+// that the program runs.
+func TestPost_endsWithTheClientsTimeout(t *testing.T) {
+	type stalled struct {
+		sent, silent time.Duration // until the header, and from then on
+	}
+	for _, tt := range []struct {
+		name string
+		stalled
+		want bool // whether an answer comes
+	}{
+		{"in time", stalled{600 * time.Millisecond, 399 * time.Millisecond}, true},
+		{"before the header", stalled{time.Hour, 0}, false},
+		{"in the body", stalled{600 * time.Millisecond, time.Hour}, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var during context.Context
+			n := network(func(r *http.Request) (*http.Response, error) {
+				during = r.Context()
+				if err := sleep(during, tt.sent); err != nil {
+					return nil, err
+				}
+				resp := respond(r, 200, "")
+				resp.Body = io.NopCloser(readFunc(func(p []byte) (int, error) {
+					if err := sleep(during, tt.silent); err != nil {
+						return 0, err
+					}
+					return copy(p, `{"access_token":"good"}`), io.EOF
+				}))
+				return resp, nil
+			})
+			ctx := context.WithValue(t.Context(), oauth2.HTTPClient, &http.Client{Transport: n, Timeout: time.Second})
+			start := time.Now()
+			res, err := endpoint.Post(ctx, endpoint.Request{URL: tokenURL})
+			if res != nil {
+				err = errors.Join(res.Causes...)
+				diff(t, tt.name+": a token", tt.want, res.Token != nil)
+			}
+			var timeout interface{ Timeout() bool }
+			if late := errors.Is(err, context.DeadlineExceeded) && errors.As(err, &timeout) && timeout.Timeout(); late == tt.want {
+				t.Errorf("%s: error %v", tt.name, err)
+			}
+			took := time.Second
+			if tt.want {
+				took = tt.sent + tt.silent
+			}
+			diff(t, tt.name+": took", took.String(), time.Since(start).String())
+			if _, fixed := during.Deadline(); fixed {
+				t.Errorf("%s: the request has a deadline that does not wait for the program", tt.name)
+			}
+		})
+	}
+}
+
+// sleep waits for d, or returns why ctx has ended.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestOneLine_refusesLineBreaks(t *testing.T) {
+	for value, want := range map[string]string{
+		"a b\tc": "", "": "", "a\n": "Field has a line break; remove it, as strings.TrimSpace does",
+		"\ra": "Field has a line break; remove it, as strings.TrimSpace does",
+	} {
+		got := ""
+		if err := endpoint.OneLine("Field", value); err != nil {
+			got = err.Error()
 		}
+		diff(t, value, want, got)
 	}
 }

@@ -6,79 +6,80 @@ import (
 	"time"
 )
 
+// A program stands still where it does not run for a while and knows nothing of it: stopped by a
+// signal or a debugger, on a computer whose lid is closed, or as a function whose instance is frozen
+// between its invocations. An answer that came meanwhile lies in the socket, and is lost where the
+// deadline is over on waking.
 const (
-	// tick is how often the time that has passed is counted.
-	tick = time.Second
-
-	// stopped is how late a tick comes where the program has stood still, rather than waited for a
-	// processor.
-	stopped = 2 * time.Second
+	glance  = 250 * time.Millisecond // between two looks at the clocks
+	counted = time.Second            // of what has passed between two looks, at most
+	stopped = 3 * time.Second        // has passed: the program stood still, and was not just slow
+	reading = time.Second            // is left at least after that, to read the answer
 )
 
-// running is a context with a deadline by the time that the program runs. A program can stand still
-// for long: SIGSTOP, the closed lid of a laptop, a function that is frozen between invocations. To
-// a deadline by the clock, an answer that has come meanwhile would be too late to be read.
+// running is a context that ends after a time that the program runs, or with its parent.
 type running struct {
-	context.Context
+	context.Context               // the parent
+	done            chan struct{} // closed after err is set
 
-	mu    sync.Mutex // guards what follows
-	timer *time.Timer
+	mu    sync.Mutex
+	err   error
 	left  time.Duration
-	last  time.Time // when left was counted
-	stood bool
+	seen  time.Time // when the clocks were looked at last, by both
+	stood bool      // the program has stood still
 }
 
 type runningKey struct{}
 
-// WithTimeout is [context.WithTimeout] by the time that the program runs: a time that it stood
-// still counts as one second, and leaves at least one more.
-func WithTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	r := &running{Context: ctx, left: d, last: time.Now()}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.timer = time.AfterFunc(min(d, tick), func() { r.count(cancel) })
-	return r, func() {
-		cancel(context.Canceled)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.timer.Stop()
+// WithTimeout is context.WithTimeout, but the timeout counts the time that the program runs: a time
+// that it stood still counts a second at most, and a second is left after it. The context ends with
+// [context.DeadlineExceeded] and has no Deadline beyond its parent's, since nobody can know it.
+func WithTimeout(parent context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	r := &running{Context: parent, done: make(chan struct{}), left: d, seen: time.Now()}
+	if parent.Err() != nil {
+		r.end(parent.Err())
+	} else if d <= 0 {
+		r.end(context.DeadlineExceeded)
+	}
+	ctx, cancel := context.WithCancel(r) // whose children need no goroutine each to follow r
+	if ctx.Err() == nil {
+		go r.watch(ctx.Done())
+	}
+	return ctx, cancel
+}
+
+// StoodStill reports whether the program has stood still, for 3 s or more, since WithTimeout
+// made ctx or a parent of it, and before that ended.
+func StoodStill(ctx context.Context) bool {
+	for {
+		r, ok := ctx.Value(runningKey{}).(*running)
+		if !ok {
+			return false
+		}
+		if r.look(time.Now()); r.hasStood() {
+			return true
+		}
+		ctx = r.Context
 	}
 }
 
-// count takes the time since the last count off what is left, and ends r where nothing is.
-func (r *running) count(cancel context.CancelCauseFunc) {
+func (r *running) hasStood() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.Context.Err() != nil {
-		return
-	}
-	now := time.Now()
-	// The monotonic clock stands still while a machine sleeps, the wall clock may be set.
-	passed := max(now.Sub(r.last), now.Round(0).Sub(r.last.Round(0)))
-	r.last = now
-	r.left -= min(passed, tick)
-	if passed > tick+stopped {
-		r.stood = true
-		r.left = max(r.left, tick)
-	}
-	if r.left <= 0 {
-		cancel(context.DeadlineExceeded)
-		return
-	}
-	r.timer.Reset(min(r.left, tick))
+	return r.stood
 }
 
-// Err returns context.DeadlineExceeded where the time is over.
+// Done returns a channel that is closed when r ends.
+func (r *running) Done() <-chan struct{} { return r.done }
+
+// Err returns why r has ended.
 func (r *running) Err() error {
-	err := r.Context.Err()
-	if err != nil && context.Cause(r.Context) == context.DeadlineExceeded {
-		return context.DeadlineExceeded
-	}
-	return err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
 }
 
-// Value returns r for runningKey.
+// Value returns r itself for StoodStill, and else the parent's value.
 func (r *running) Value(key any) any {
 	if key == (runningKey{}) {
 		return r
@@ -86,19 +87,52 @@ func (r *running) Value(key any) any {
 	return r.Context.Value(key)
 }
 
-// StoodStill reports whether the program has stood still since WithTimeout made ctx or the context
-// that it is derived from.
-func StoodStill(ctx context.Context) bool {
-	r, ok := ctx.Value(runningKey{}).(*running)
-	if !ok {
-		return false
+// watch ends r when its time is over or its parent ends, and returns then or when r is canceled.
+func (r *running) watch(canceled <-chan struct{}) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-r.Context.Done():
+			r.end(r.Context.Err())
+			return
+		case <-canceled:
+			r.end(context.Canceled)
+			return
+		case <-timer.C:
+			left := r.look(time.Now())
+			if left <= 0 {
+				r.end(context.DeadlineExceeded)
+				return
+			}
+			timer.Reset(min(left, glance))
+		}
 	}
+}
+
+// look takes what has passed since the last look from what is left, and returns that. Of a
+// computer that sleeps the monotonic clock stands still, and the wall clock may be set: the one that
+// has gone further counts.
+func (r *running) look(now time.Time) (left time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	passed := time.Now().Round(0).Sub(r.last.Round(0))
-	if r.Context.Err() == nil && max(passed, time.Since(r.last)) > tick+stopped {
-		return true // and the tick is still to come
+	if r.err != nil {
+		return 0
 	}
-	outer := StoodStill(r.Context)
-	return r.stood || outer
+	passed := max(now.Sub(r.seen), now.Round(0).Sub(r.seen.Round(0)))
+	r.seen = now
+	r.left -= min(passed, counted)
+	if passed >= stopped {
+		r.stood = true
+		r.left = max(r.left, reading)
+	}
+	return r.left
+}
+
+// end ends r with err.
+func (r *running) end(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+	close(r.done)
 }

@@ -3,100 +3,88 @@ package endpoint_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"os/exec"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/netoauth/netoauth/internal/endpoint"
 )
 
-func TestWithTimeout_endsAsAContextDoes(t *testing.T) {
-	for _, d := range []time.Duration{0, time.Millisecond, time.Second, 2500 * time.Millisecond, 30 * time.Second} {
+// endOf returns what a context's end is, "" while it has none.
+func endOf(ctx context.Context) string {
+	synctest.Wait()
+	select {
+	case <-ctx.Done():
+		return ctx.Err().Error()
+	default:
+		if err := ctx.Err(); err != nil {
+			return "not yet done, but " + err.Error()
+		}
+		return ""
+	}
+}
+
+func TestWithTimeout_endsAfterTheTimeThatTheProgramRuns(t *testing.T) {
+	for _, d := range []time.Duration{30 * time.Second, 100 * time.Millisecond, 1, 0, -1} {
 		synctest.Test(t, func(t *testing.T) {
-			start := time.Now()
 			ctx, cancel := endpoint.WithTimeout(t.Context(), d)
 			defer cancel()
 			child, cancelChild := context.WithCancel(ctx)
 			defer cancelChild()
-			<-child.Done()
-			diff(t, "time", d.String(), time.Since(start).String())
-			diff(t, "error", "context deadline exceeded", fmt.Sprint(ctx.Err()))
-			diff(t, "the cause of a context below", "context deadline exceeded", fmt.Sprint(context.Cause(child)))
-			diff(t, "whether it stood still", false, endpoint.StoodStill(child))
+			if d > 0 {
+				time.Sleep(d - 1)
+				diff(t, d.String()+", before", "", endOf(ctx))
+				time.Sleep(1)
+			}
+			diff(t, d.String(), context.DeadlineExceeded.Error(), endOf(ctx))
+			diff(t, d.String()+", a child", context.DeadlineExceeded.Error(), endOf(child))
+			diff(t, d.String()+", cause", context.DeadlineExceeded, context.Cause(child))
+			diff(t, d.String()+", stood still", false, endpoint.StoodStill(ctx))
+			if _, ok := ctx.Deadline(); ok {
+				t.Error("it has a deadline")
+			}
 		})
 	}
 }
 
-// The bubble fails where a timer is left for ever, and the clock where one fires.
-func TestWithTimeout_endsWithItsParentAndWithCancel(t *testing.T) {
-	for name, end := range map[string]func(cancel, cancelParent context.CancelFunc){
-		"cancel": func(cancel, _ context.CancelFunc) { cancel() },
-		"parent": func(_, cancelParent context.CancelFunc) { cancelParent() },
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			parent, cancelParent := context.WithCancel(t.Context())
-			defer cancelParent()
+func TestWithTimeout_endsWithItsParent(t *testing.T) {
+	why := errors.New("why")
+	for _, early := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) { // which fails where a goroutine is left
+			type key struct{}
+			parent, end := context.WithCancelCause(context.WithValue(t.Context(), key{}, "kept"))
+			if early {
+				end(why)
+			}
 			ctx, cancel := endpoint.WithTimeout(parent, time.Minute)
 			defer cancel()
-			if err := ctx.Err(); err != nil {
-				t.Fatal(err)
+			if early && ctx.Err() == nil {
+				t.Error("it began after its parent's end")
 			}
-			end(cancel, cancelParent)
-			<-ctx.Done()
-			diff(t, name, "context canceled", fmt.Sprint(ctx.Err()))
+			diff(t, "value", any("kept"), ctx.Value(key{}))
+			time.Sleep(time.Second)
+			end(why)
+			diff(t, "end", context.Canceled.Error(), endOf(ctx))
+			diff(t, "cause", why, context.Cause(ctx), cmpopts.EquateErrors())
 			time.Sleep(time.Hour)
-			diff(t, name+", an hour later", "context canceled", fmt.Sprint(ctx.Err()))
+			diff(t, "end, later", context.Canceled.Error(), endOf(ctx))
 		})
 	}
 }
 
-func TestStoodStill_isFalseOfAnotherContext(t *testing.T) {
-	diff(t, "StoodStill", false, endpoint.StoodStill(t.Context()))
+func TestWithTimeout_leavesNothingBehindOnceItIsCanceled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := endpoint.WithTimeout(context.Background(), time.Minute)
+		time.Sleep(time.Second)
+		cancel()
+		diff(t, "end", context.Canceled.Error(), endOf(ctx))
+		cancel()
+	})
 }
 
-// frozen names the environment variable that makes TestWithTimeout_countsTheTimeThatTheProgramRuns
-// the program to be frozen.
-const frozen = "NETOAUTH_TEST_FROZEN"
-
-// child is the program: it has 3 s, says that it runs, and says how these ended.
-func child() {
-	ctx, cancel := endpoint.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	outer, cancelOuter := endpoint.WithTimeout(context.Background(), time.Hour)
-	defer cancelOuter()
-	inner, cancelInner := endpoint.WithTimeout(outer, time.Hour)
-	defer cancelInner()
-	last := time.Now()
-	fmt.Println("runs")
-	for range 1000 { // until it is frozen
-		time.Sleep(10 * time.Millisecond)
-		passed := time.Since(last)
-		last = last.Add(passed)
-		if passed > 4*time.Second {
-			fmt.Println("alive:", ctx.Err() == nil, "stood still:", endpoint.StoodStill(ctx), endpoint.StoodStill(inner))
-			<-ctx.Done()
-			fmt.Println("ended:", errors.Is(ctx.Err(), context.DeadlineExceeded))
-			return
-		}
+func TestStoodStill_isFalseOfOtherContexts(t *testing.T) {
+	if endpoint.StoodStill(t.Context()) {
+		t.Error("true")
 	}
-	fmt.Println("was not frozen")
-}
-
-func TestMain(m *testing.M) {
-	if os.Getenv(frozen) != "" {
-		child()
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// command returns the program to be frozen.
-func command(t *testing.T) *exec.Cmd {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), frozen+"=1")
-	return cmd
 }

@@ -2,6 +2,7 @@ package endpoint_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -100,85 +101,90 @@ func TestPost_keepsEveryFieldUnderItsWireName(t *testing.T) {
 	}
 }
 
-// expires_in counts where it is a positive number of seconds, or a string of one. Otherwise the
-// lifetime is exp − iat of the access token where that is a JWT (RFC 7519 section 4.1), and else
-// the token has no end.
+const (
+	unknown = time.Duration(0)  // of a lifetime: the token has no end that anybody knows
+	dead    = time.Duration(-1) // it is over as it comes
+)
+
+// The lifetime is the shorter of those that are positive, of expires_in, a number or a string of one,
+// and of the access token where that is a JWT (RFC 7519 section 4.1). Without one, an expires_in of 0
+// or none says nothing, and all else says that the token is over.
 func TestPost_findsTheLifetime(t *testing.T) {
-	hourLong := jwt(`{"iat":1000,"exp":4600}`)
+	const hour = 3600 * time.Second
+	hourLong, lifeless := jwt(`{"iat":1000,"exp":4600}`), jwt(`{"iat":1000,"exp":1000}`)
 	for _, tt := range []struct {
-		expiresIn string // JSON; "": absent
-		want      time.Duration
-		orJWT     bool // whether a JWT of an hour has the last word
+		expiresIn                  string // JSON; "": absent
+		opaque, hourLong, lifeless time.Duration
 	}{
-		{`300`, 300 * time.Second, false},
-		{`"300"`, 300 * time.Second, false},
-		{`" 300\n"`, 300 * time.Second, false},
-		{`3e2`, 300 * time.Second, false},
-		{`"3e2"`, 300 * time.Second, false},
-		{`1.9`, time.Second, false},
-		{`"1.9"`, time.Second, false},
-		{`1`, time.Second, false},
-		{`0.9`, 0, true},
-		{`2147483647`, longest, true},
-		{`2147483648`, longest, true},
-		{`1e300`, longest, true},
-		{`"1e999"`, longest, true},
-		{`1e999`, 0, true}, // no float64 has it
-		{`-1e999`, 0, true},
-		{`"-1e999"`, dead, true},
-		{`0`, 0, true},
-		{`-300`, dead, true},
-		{`"-300"`, dead, true},
-		{`-0.4`, dead, true},
-		{`null`, 0, true},
-		{`true`, 0, true},
-		{`[300]`, 0, true},
-		{`{"seconds":300}`, 0, true},
-		{`""`, 0, true},
-		{`"soon"`, 0, true},
-		{`"NaN"`, 0, true},
-		{`"Inf"`, 0, true},
-		{`"0x10"`, 0, true},
-		{`"1_000"`, 0, true},
-		{`"300s"`, 0, true},
-		{`"true"`, 0, true},
-		{`"[300]"`, 0, true},
-		{``, 0, true},
+		{`300`, 300 * time.Second, 300 * time.Second, 300 * time.Second},
+		{`"300"`, 300 * time.Second, 300 * time.Second, 300 * time.Second},
+		{`" 300\n"`, 300 * time.Second, 300 * time.Second, 300 * time.Second},
+		{`3e2`, 300 * time.Second, 300 * time.Second, 300 * time.Second},
+		{`"3e2"`, 300 * time.Second, 300 * time.Second, 300 * time.Second},
+		{`3601`, hour + time.Second, hour, hour + time.Second},
+		{`1.9`, time.Second, time.Second, time.Second},
+		{`0.9`, time.Second, time.Second, time.Second},
+		{`1e-300`, time.Second, time.Second, time.Second},
+		{`2147483647`, longest, hour, longest},
+		{`2147483648`, longest, hour, longest},
+		{`1e300`, longest, hour, longest},
+		{`"1e999"`, longest, hour, longest},
+
+		{`-1`, dead, hour, dead},
+		{`-0.1`, dead, hour, dead},
+		{`-60`, dead, hour, dead},
+		{`"-60"`, dead, hour, dead},
+		{`-1e300`, dead, hour, dead},
+		{`"-1e999"`, dead, hour, dead},
+
+		{`0`, unknown, hour, dead},
+		{`-0`, unknown, hour, dead},
+		{`"0.0"`, unknown, hour, dead},
+		{``, unknown, hour, dead},
+		{`null`, unknown, hour, dead},
+		{`1e999`, unknown, hour, dead}, // no float64 has it
+		{`true`, unknown, hour, dead},
+		{`[300]`, unknown, hour, dead},
+		{`{"seconds":300}`, unknown, hour, dead},
+		{`""`, unknown, hour, dead},
+		{`"soon"`, unknown, hour, dead},
+		{`"NaN"`, unknown, hour, dead},
+		{`"-Inf"`, unknown, hour, dead},
+		{`"0x10"`, unknown, hour, dead},
+		{`"1_000"`, unknown, hour, dead},
+		{`"-60s"`, unknown, hour, dead},
+		{`"true"`, unknown, hour, dead},
+		{`"[300]"`, unknown, hour, dead},
 	} {
 		field := ""
 		if tt.expiresIn != "" {
 			field = `,"expires_in":` + tt.expiresIn
 		}
-		diff(t, tt.expiresIn, tt.want.String(), lifetimeIssued(t, "opaque", field).String())
-		if tt.orJWT {
-			tt.want = time.Hour
-		}
-		diff(t, tt.expiresIn+", with a JWT", tt.want.String(), lifetimeIssued(t, hourLong, field).String())
+		diff(t, tt.expiresIn, tt.opaque, lifetimeIssued(t, "opaque", field))
+		diff(t, tt.expiresIn+", with a JWT", tt.hourLong, lifetimeIssued(t, hourLong, field))
+		diff(t, tt.expiresIn+", with a JWT that is over", tt.lifeless, lifetimeIssued(t, lifeless, field))
 	}
 }
 
-// dead is the lifetime of a token that is over as it comes.
-const dead = -1
-
-// lifetimeIssued returns the time to the Expiry of a token that a response brings, 0 where it has
-// none.
+// lifetimeIssued returns the time to the Expiry of a token that a response brings, or that it has
+// none, or is over.
 func lifetimeIssued(t *testing.T, access, more string) (life time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		res := post(t, answer(200, `{"access_token":"`+access+`"`+more+`}`))
-		if res.Token == nil {
+		switch tok := res.Token; {
+		case tok == nil:
 			t.Fatalf("%+v", res)
-		}
-		if !res.Token.Expiry.IsZero() {
-			life = res.Token.Expiry.Sub(start)
-		}
-		if res.Over {
-			diff(t, "Expiry of what is over, from the request on", time.Duration(0), life)
+		case res.Over:
+			diff(t, "Expiry", start, tok.Expiry)
 			life = dead
-			return
+		case tok.Expiry.IsZero():
+			diff(t, "ExpiresIn", int64(0), tok.ExpiresIn)
+		default:
+			life = tok.Expiry.Sub(start)
+			diff(t, "ExpiresIn", int64(life/time.Second), tok.ExpiresIn)
 		}
-		diff(t, "ExpiresIn", int64(life/time.Second), res.Token.ExpiresIn)
 	})
 	return life
 }
@@ -193,19 +199,24 @@ func TestPost_readsTheLifetimeOfAJWT(t *testing.T) {
 		"." + encode([]byte(`{"iat":1,"exp":2}`)):           time.Second, // of the three parts only this one counts
 		"h." + encode([]byte(`{"iat":1,"exp":2}`)) + ".a.b": time.Second,
 
-		jwt(`{"iat":1000,"exp":1000}`):                            dead,
-		jwt(`{"iat":4600,"exp":1000}`):                            dead,
-		jwt(`{"iat":1000,"exp":1000.9}`):                          dead,
+		jwt(`{"iat":1000,"exp":1000.9}`): time.Second,
+		jwt(`{"iat":1000,"exp":1000}`):   dead,
+		jwt(`{"iat":1000,"exp":999.9}`):  dead,
+		jwt(`{"iat":4600,"exp":1000}`):   dead,
+		jwt(`{"iat":1000,"exp":-5}`):     dead,
+		jwt(`{"iat":1000,"exp":0}`):      dead,
+		jwt(`{"iat":1e300,"exp":4600}`):  dead,
+
 		jwt(`{"iat":0,"exp":4600}`):                               0, // without an iat, exp would be taken for a lifetime
 		jwt(`{"exp":4600}`):                                       0,
 		jwt(`{"iat":null,"exp":4600}`):                            0,
 		jwt(`{"iat":-1,"exp":4600}`):                              0,
 		jwt(`{"iat":1000}`):                                       0,
 		jwt(`{"iat":1000,"exp":null}`):                            0,
-		jwt(`{"iat":1000,"exp":-5}`):                              0,
 		jwt(`{"iat":1000,"exp":1e999}`):                           0,
 		jwt(`{"iat":"1000","exp":"4600"}`):                        0,
 		jwt(`{"iat":"1000","exp":4600}`):                          0,
+		jwt(`{"IAT":1000,"Exp":4600}`):                            0,
 		jwt(`{"iat":1000,"exp":4600`):                             0,
 		jwt(`{"iat":1000,"exp":4600}x`):                           0,
 		jwt(`[1000,4600]`):                                        0,
@@ -221,7 +232,7 @@ func TestPost_readsTheLifetimeOfAJWT(t *testing.T) {
 		"h." + encode([]byte(`{"iat":1000,"exp":4600}`)) + "=.s": 0, // padded, against RFC 7515 section 2
 	} {
 		quoted := strings.ReplaceAll(token, `"`, `\"`)
-		diff(t, token, want.String(), lifetimeIssued(t, quoted, ``).String())
+		diff(t, token, want, lifetimeIssued(t, quoted, ``))
 	}
 }
 
@@ -256,7 +267,8 @@ func TestLifetime_isWhatATokenTells(t *testing.T) {
 			want  time.Duration
 		}{
 			{"nothing", oauth2.Token{AccessToken: "opaque"}, 0},
-			{"ExpiresIn", oauth2.Token{AccessToken: hourLong, ExpiresIn: 300, Expiry: soon}, 300 * time.Second},
+			{"ExpiresIn, the shorter", oauth2.Token{AccessToken: hourLong, ExpiresIn: 300, Expiry: soon}, 300 * time.Second},
+			{"a JWT, the shorter", oauth2.Token{AccessToken: hourLong, ExpiresIn: 7200, Expiry: soon}, time.Hour},
 			{"ExpiresIn, huge", oauth2.Token{ExpiresIn: math.MaxInt64}, longest},
 			{"ExpiresIn, negative", oauth2.Token{AccessToken: hourLong, ExpiresIn: -1, Expiry: soon}, time.Hour},
 			{"a JWT", oauth2.Token{AccessToken: hourLong, Expiry: soon}, time.Hour},
@@ -306,54 +318,93 @@ func TestRefreshEnd_isThatOfTheResponse(t *testing.T) {
 	for access, fields := range map[string]string{
 		"opaque":                       `"expires_in":300`,
 		jwt(`{"iat":1000,"exp":1060}`): `"expires_in":null`,
+		jwt(`{"iat":1000,"exp":1061}`): `"expires_in":300`,
+		jwt(`{"iat":1000,"exp":1000}`): `"expires_in":0`, // over as it comes
+		"over":                         `"expires_in":-60`,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			want := time.Now().Add(30 * time.Minute)
 			res := post(t, answer(200, fmt.Sprintf(`{"access_token":%q,%s,"refresh_expires_in":1800}`, access, fields)))
-			time.Sleep(20 * time.Second)
 			diff(t, fields, want, endpoint.RefreshEnd(res.Token))
+			time.Sleep(20 * time.Second)
+			diff(t, fields+", later", want, endpoint.RefreshEnd(res.Token))
 		})
 	}
 	res := post(t, answer(200, `{"access_token":"opaque","refresh_expires_in":1800}`))
 	diff(t, "a token without an end", time.Time{}, endpoint.RefreshEnd(res.Token))
 }
 
-// What a program gets from elsewhere may lack the one or the other, and its clock may have been set
-// since.
-func TestStored_readsATokenOfUnknownAge(t *testing.T) {
-	now := time.Unix(1_000_000, 0)
-	hourLong := jwt(`{"iat":999000,"exp":1002600}`)
+// A token that is over as it comes is a failed request with a token in it: what came with it is for
+// the caller, the access token is of no use.
+func TestPost_givesATokenThatIsOverAsItComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		res := post(t, func(r *http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return respond(r, 200, `{"access_token":"short","expires_in":-60,"refresh_token":"next"}`, "Retry-After", "7"), nil
+		})
+		re, _ := errors.AsType[*oauth2.RetrieveError](errors.Join(res.Causes...))
+		got := []any{res.Over, res.Token.AccessToken, res.Token.RefreshToken, res.Token.Expiry, res.Token.Extra("expires_in"),
+			res.Problem, res.Hint, res.Rejected, res.Unused, res.RetryAfter, re != nil}
+		diff(t, "response", []any{true, "short", "next", start, -60.0,
+			"the access_token has expired as it comes",
+			"the session may be near its end, or the server's clock wrong; try again later", false, false, 7 * time.Second, true}, got)
+	})
+}
+
+// The clocks of a store's programs may differ by a minute, and the age of a token is known from its
+// Expiry alone, or from what it says of itself as a JWT.
+func TestStored(t *testing.T) {
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) time.Time { return now.Add(d) }
+	until := func(d time.Duration) string { return jwt(fmt.Sprintf(`{"exp":%d}`, at(d).Unix())) }
+	from := func(iat, exp time.Duration) string {
+		return jwt(fmt.Sprintf(`{"iat":%d,"exp":%d}`, at(iat).Unix(), at(exp).Unix()))
+	}
+	const minute = time.Minute
 	for _, tt := range []struct {
-		name  string
-		token oauth2.Token
-		end   time.Time
-		life  time.Duration
-		stale bool
+		name      string
+		access    string
+		expiresIn int64
+		expiry    time.Time
+		end       time.Time
+		life      time.Duration
+		stale     bool
 	}{
-		{"no end", oauth2.Token{AccessToken: "opaque"}, time.Time{}, 0, false},
-		{"as it was issued", oauth2.Token{AccessToken: "opaque", ExpiresIn: 300, Expiry: now.Add(time.Minute)},
-			now.Add(time.Minute), 300 * time.Second, false},
-		{"an Expiry alone", oauth2.Token{AccessToken: "opaque", Expiry: now.Add(time.Hour)},
-			now.Add(time.Hour), time.Hour, false},
-		{"an Expiry alone, past", oauth2.Token{AccessToken: "opaque", Expiry: now.Add(-time.Hour)},
-			now.Add(-time.Hour), 0, false},
-		{"a JWT", oauth2.Token{AccessToken: hourLong}, time.Unix(1_002_600, 0), time.Hour, false},
-		{"a JWT with exp alone", oauth2.Token{AccessToken: jwt(`{"exp":1000060}`)},
-			now.Add(time.Minute), time.Minute, false},
-		{"a JWT that lives less than ExpiresIn", oauth2.Token{AccessToken: hourLong, ExpiresIn: 86400},
-			time.Unix(1_002_600, 0), time.Hour, false},
-		{"ExpiresIn alone", oauth2.Token{AccessToken: "opaque", ExpiresIn: 300}, now.Add(300 * time.Second),
-			300 * time.Second, true},
-		{"a minute further off than its lifetime",
-			oauth2.Token{AccessToken: "opaque", ExpiresIn: 300, Expiry: now.Add(360 * time.Second)},
-			now.Add(360 * time.Second), 300 * time.Second, false},
-		{"further off than that",
-			oauth2.Token{AccessToken: "opaque", ExpiresIn: 300, Expiry: now.Add(361 * time.Second)},
-			now.Add(300 * time.Second), 300 * time.Second, true},
-		{"further off than its JWT lives", oauth2.Token{AccessToken: hourLong, Expiry: now.Add(24 * time.Hour)},
-			now.Add(time.Hour), time.Hour, true},
+		{"Expiry and ExpiresIn", "opaque", 300, at(2 * minute), at(2 * minute), 5 * minute, false},
+		{"Expiry, past", "opaque", 300, at(-minute), at(-minute), 5 * minute, false},
+		{"Expiry alone", "opaque", 0, at(2 * minute), at(2 * minute), 2 * minute, false},
+		{"Expiry alone, past", "opaque", 0, at(-minute), at(-minute), 0, false},
+		{"Expiry before that of the JWT", from(-minute, 4*minute), 0, at(2 * minute), at(2 * minute), 5 * minute, false},
+		{"nothing at all", "opaque", 0, time.Time{}, time.Time{}, 0, false},
+
+		{"exp alone", until(2 * minute), 0, time.Time{}, at(2 * minute), 2 * minute, false},
+		{"exp alone, past", until(-minute), 0, time.Time{}, at(-minute), 0, false},
+		{"exp of no time", jwt(`{"exp":-5}`), 0, time.Time{}, time.Unix(0, 0), 0, false},
+		{"exp beyond all time", jwt(`{"exp":1e300}`), 0, time.Time{}, time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+			math.MaxInt64, false},
+		{"exp and iat", from(-minute, 2*minute), 0, time.Time{}, at(2 * minute), 3 * minute, false},
+		{"exp before ExpiresIn", until(2 * minute), 300, time.Time{}, at(2 * minute), 5 * minute, false},
+		{"ExpiresIn alone", "opaque", 300, time.Time{}, at(5 * minute), 5 * minute, true},
+		{"ExpiresIn, of a JWT without exp", jwt(`{"iat":1000}`), 300, time.Time{}, at(5 * minute), 5 * minute, true},
+
+		{"a minute further off than ExpiresIn", "opaque", 300, at(6 * minute), at(6 * minute), 5 * minute, false},
+		{"over a minute further off", "opaque", 300, at(6*minute + 1), at(5 * minute), 5 * minute, true},
+		{"a day further off", "opaque", 300, at(24 * time.Hour), at(5 * minute), 5 * minute, true},
+		{"further off than the JWT", from(0, 5*minute), 3600, at(6*minute + 1), at(5 * minute), 5 * minute, true},
+		{"exp further off than the JWT", from(2*minute, 5*minute), 0, time.Time{}, at(3 * minute), 3 * minute, true},
+		{"exp further off than ExpiresIn", from(0, 5*minute), 60, time.Time{}, at(minute), minute, true},
+
+		{"over as it came", "opaque", -60, at(-minute), at(-minute), 0, true},
+		{"over as it came, the clock set back", "opaque", -60, at(minute), now, 0, true},
+		{"over as it came, no Expiry", "opaque", -60, time.Time{}, now, 0, true},
+		{"over as it came, a JWT", from(0, 0), 0, at(minute), now, 0, true},
 	} {
-		end, life, stale := endpoint.Stored(&tt.token, now)
-		diff(t, tt.name, []any{tt.end, tt.life.String(), tt.stale}, []any{end, life.String(), stale})
+		end, life, stale := endpoint.Stored(&oauth2.Token{AccessToken: tt.access, ExpiresIn: tt.expiresIn, Expiry: tt.expiry}, now)
+		diff(t, tt.name, []any{tt.end.UTC(), tt.life, tt.stale}, []any{end.UTC(), life, stale})
+	}
+	local := time.Now()
+	if end, _, _ := endpoint.Stored(&oauth2.Token{ExpiresIn: 60}, local); end != local.Round(0).Add(minute) {
+		t.Errorf("an end of %v has a monotonic reading: the token would not age while the machine sleeps", end)
 	}
 }

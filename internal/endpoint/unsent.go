@@ -10,58 +10,54 @@ import (
 	"sync/atomic"
 )
 
-// connection is what is known of the connections for one request. Package net/http tells of them,
-// in whatever goroutine.
-type connection struct {
-	wanted, got atomic.Bool
+// errUnsent is among the causes of an error of Post where no connection was made.
+var errUnsent = errors.New("no connection was made")
+
+// Unsent reports whether err, of [Post], came before there was a connection: when the name was
+// looked up, the server or a proxy was dialed, or TLS agreed upon. Then nothing of the request was
+// sent, and the credentials in it are certainly unused. Where that is not sure, it is false.
+func Unsent(err error) bool { return errors.Is(err, errUnsent) }
+
+// dialing is what the RoundTripper of one request tells of its connections.
+type dialing struct {
+	wanted atomic.Bool // a connection was asked for
+	got    atomic.Bool // and there was one, perhaps before another try without one
 }
 
-// watch returns ctx for a request of which c is to know.
-func (c *connection) watch(ctx context.Context) context.Context {
+// trace returns ctx for a request whose connections d is told of. Any number of tries may run at
+// once, and some may outlast the request.
+func (d *dialing) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { c.wanted.Store(true) },
-		GotConn: func(httptrace.GotConnInfo) { c.got.Store(true) },
+		GetConn:      func(string) { d.wanted.Store(true) },
+		GotConn:      func(httptrace.GotConnInfo) { d.got.Store(true) },
+		WroteHeaders: func() { d.got.Store(true) },
 	})
 }
 
-// unsentError is the error of a request of which nothing was sent.
-type unsentError struct{ error }
-
-func (e unsentError) Unwrap() error { return e.error }
-
-// Timeout is for [net/url.Error], which does not look at causes.
-func (e unsentError) Timeout() bool {
-	t, ok := errors.AsType[net.Error](e.error)
-	return ok && t.Timeout()
-}
-
-// mark marks err where nothing was sent because there was no connection. Of a transport that tells
-// nothing of its connections, the kind of error says so, or nobody knows.
-func (c *connection) mark(err error) error {
-	if c.got.Load() || !c.wanted.Load() && !connecting(err) {
-		return err
+// unsent reports whether the request that ended with err has certainly not been sent.
+func (d *dialing) unsent(err error) bool {
+	switch {
+	case d.got.Load():
+		return false
+	case d.wanted.Load():
+		return true
 	}
-	return unsentError{err}
+	return beforeConnection(err) // of a RoundTripper that tells nothing
 }
 
-// connecting reports whether err is one of making a connection: of looking up a name, of dialing,
-// of a proxy or of a TLS handshake.
-func connecting(err error) bool {
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Op == "dial" || op.Op == "proxyconnect"
+// beforeConnection reports whether err is one that only making a connection has. An alert of TLS is
+// none: a server may refuse a client certificate after it has read the request (RFC 8446 section
+// 4.6.2 and appendix E.1.2).
+func beforeConnection(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect") {
+		return true
 	}
-	_, name := errors.AsType[*net.DNSError](err)
-	_, record := errors.AsType[tls.RecordHeaderError](err)
-	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
-	_, authority := errors.AsType[x509.UnknownAuthorityError](err)
-	_, host := errors.AsType[x509.HostnameError](err)
-	_, invalid := errors.AsType[x509.CertificateInvalidError](err)
-	return name || record || certificate || authority || host || invalid
+	return is[*net.DNSError](err) || is[*tls.CertificateVerificationError](err) ||
+		is[x509.UnknownAuthorityError](err) || is[x509.HostnameError](err) ||
+		is[x509.CertificateInvalidError](err)
 }
 
-// Unsent reports whether err, of Post, is that of a request of which certainly nothing was sent, so
-// that the credentials in it are unused.
-func Unsent(err error) bool {
-	_, unsent := errors.AsType[unsentError](err)
-	return unsent
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

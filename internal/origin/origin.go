@@ -78,7 +78,7 @@ func checkParts(u *url.URL) error {
 // resolver may ask others about, such as "localhost." or "api.localhost", and an address with a
 // zone are none.
 func loopback(host string) bool {
-	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
+	return sameHost(host, "localhost") || net.ParseIP(host).IsLoopback()
 }
 
 // Same reports whether a and b are of the same origin (RFC 6454 section 5). A nil URL is of none.
@@ -90,7 +90,28 @@ func Same(a, b *url.URL) bool {
 		return true
 	}
 	return strings.EqualFold(a.Scheme, b.Scheme) &&
-		strings.EqualFold(a.Hostname(), b.Hostname()) && port(a) == port(b)
+		sameHost(a.Hostname(), b.Hostname()) && port(a) == port(b)
+}
+
+// sameHost reports whether a and b are one host name: DNS compares ASCII letters without their case
+// (RFC 4343), and nothing else. Others that Unicode folds, such as ß and ẞ, may be two hosts.
+func sameHost(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }
 
 // port returns the port that u means, "" where u names none and its scheme has no default here.

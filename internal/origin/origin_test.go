@@ -130,6 +130,7 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"http://2130706433":                              insecure,
 		"http://127.1":                                   insecure,
 		"http://localhost.":                              insecure,
+		"http://localho\u017ft":                          insecure, // a long s
 		"http://localhost.evil.test":                     insecure,
 		"http://api.localhost":                           insecure,
 		"http://127.0.0.1.evil.test":                     insecure,
@@ -179,6 +180,11 @@ func TestSame(t *testing.T) {
 		{"https://api.test", "/path", false},
 		{"https://api.test", "https:api.test", false},
 		{"https://[fe80::1%25a]", "https://[fe80::1%25b]", false},
+		{"https://azAZ09.test", "https://AZaz09.TEST", true},
+		{"https://stra\u00dfe.example", "https://stra\u1e9ee.example", false}, // ß and its capital
+		{"https://kelvin.test", "https://\u212aelvin.test", false},            // the sign for kelvin
+		{"https://sos.test", "https://\u017fo\u017f.test", false},             // a long s
+		{"https://\u00fc.test", "https://\u00dc.test", false},
 		{"other://api.test", "other://API.test", true},
 		{"other://api.test", "other://api.test:443", false},
 	}
@@ -196,6 +202,13 @@ func TestSame(t *testing.T) {
 	capitals := &url.URL{Scheme: "HTTPS", Host: "api.test"}
 	if !origin.Same(capitals, mustParse("https://api.test:443")) {
 		t.Error("a scheme in capitals is another origin")
+	}
+
+	// Beside the letters, no two bytes that are 32 apart are alike.
+	for small, capital := range map[string]string{"{.test": "[.test", "`.test": "@.test"} {
+		if origin.Same(&url.URL{Scheme: "https", Host: small}, &url.URL{Scheme: "https", Host: capital}) {
+			t.Errorf("%s is %s", small, capital)
+		}
 	}
 }
 

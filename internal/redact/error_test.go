@@ -2,12 +2,18 @@ package redact_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/netoauth/netoauth/internal/redact"
@@ -19,7 +25,7 @@ type timeout bool
 func (t timeout) Error() string { return "timeout?" }
 func (t timeout) Timeout() bool { return bool(t) }
 
-func TestError_hasItsCauseFound(t *testing.T) {
+func TestNewError_hasItsCauseFound(t *testing.T) {
 	path := &fs.PathError{Op: "open", Path: "key", Err: fs.ErrNotExist}
 	err := redact.NewError("no key", fmt.Errorf("reading: %w", path))
 	wrapped := fmt.Errorf("signing: %w", err)
@@ -39,7 +45,7 @@ func TestError_hasItsCauseFound(t *testing.T) {
 	}
 }
 
-func TestError_isATimeoutWhereItsCauseIs(t *testing.T) {
+func TestNewError_isATimeoutWhereItsCauseIs(t *testing.T) {
 	for _, tt := range []struct {
 		cause error
 		want  bool
@@ -67,7 +73,7 @@ func (l *leak) Error() string                 { return l.secret }
 func (l *leak) GoString() string              { return l.secret }
 func (l *leak) Format(s fmt.State, verb rune) { fmt.Fprint(s, l.secret) }
 
-func TestError_printsNothingOfItsCause(t *testing.T) {
+func TestNewError_printsNothingOfItsCause(t *testing.T) {
 	const secret = "hunter2-hunter2"
 	err := redact.NewError("it failed", &leak{secret})
 	wrapped := fmt.Errorf("exchange: %w", err)
@@ -112,5 +118,54 @@ func TestCause_isALineOfWhatTheErrorSays(t *testing.T) {
 	}
 	if got := (redact.Secrets{}).Cause(errors.New("hunter2-again")); got != "hunter2-again" {
 		t.Errorf("without secrets: %q", got)
+	}
+}
+
+// A short credential is found in nearly any text. What kind of error it was is told all the same.
+func TestCause_namesTheKindOfWhatItWithholds(t *testing.T) {
+	const withheld = "the cause is not shown, it is empty or quotes a credential"
+	dial := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
+	read := func(err error) error { return &net.OpError{Op: "read", Net: "tcp", Err: err} }
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{dial(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "connection refused"},
+		{read(os.NewSyscallError("read", syscall.ECONNRESET)), "connection reset"},
+		{&net.OpError{Op: "write", Err: syscall.EPIPE}, "connection broken"},
+		{dial(syscall.ENETUNREACH), "network unreachable"},
+		{dial(syscall.EHOSTUNREACH), "host unreachable"},
+		{dial(&net.DNSError{Err: "no such host", IsNotFound: true}), "no such host"},
+		{dial(&net.DNSError{Err: "server misbehaving"}), "the host name could not be looked up"},
+		{dial(errors.New("else")), "no connection"},
+		{&net.OpError{Op: "proxyconnect", Err: errors.New("else")}, "no connection to the proxy"},
+		{&net.OpError{Op: "proxyconnect", Err: dial(syscall.ECONNREFUSED)}, "connection refused"},
+		{read(errors.New("else")), "network error"},
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "certificate not trusted"},
+		{&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: new(x509.Certificate)}}, "certificate of another host"},
+		{&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}, "certificate not valid"},
+		{x509.CertificateInvalidError{Reason: x509.Expired}, "certificate not valid"},
+		{&tls.CertificateVerificationError{Err: errors.New("else")}, "certificate not valid"},
+		{tls.RecordHeaderError{Msg: "else"}, "the server speaks no TLS"},
+		{tls.AlertError(40), "TLS refused by the server"},
+		{context.Canceled, "canceled"},
+		{context.DeadlineExceeded, "time-out"},
+		{dial(timeout(true)), "time-out"},
+		{read(os.ErrDeadlineExceeded), "time-out"},
+		{io.EOF, "connection closed"},
+		{io.ErrUnexpectedEOF, "connection closed"},
+		{net.ErrClosed, "connection closed"},
+		{redact.NewError("else", io.EOF), "connection closed"},
+	} {
+		err := fmt.Errorf("e: %w", tt.err)
+		if got := redact.New("e").Cause(err); got != tt.want+" ("+withheld+")" {
+			t.Errorf("%v: %q, want %q", err, got, tt.want)
+		}
+		if got := redact.New("hunter2-again").Cause(err); got != strings.TrimSpace(err.Error()) {
+			t.Errorf("%v: %q, want it as it is", err, got)
+		}
+	}
+	if got := redact.New("e").Cause(errors.New("else")); got != withheld {
+		t.Errorf("an error of no kind: %q", got)
 	}
 }

@@ -2,6 +2,7 @@ package redact_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -83,6 +84,12 @@ var escapers = []struct {
 	{"var_export of PHP", func(s string) string {
 		return strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\x00", `' . "\0" . '`).Replace(s)
 	}},
+	{"Perl", func(s string) string { return eachRuneBeyondASCII(strings.ReplaceAll(s, `\`, `\\`), `\x{%x}`) }},
+	{"Rust's escape_default", func(s string) string {
+		return eachRuneBeyondASCII(strings.NewReplacer(`\`, `\\`, `"`, `\"`, "'", `\'`).Replace(s), `\u{%x}`)
+	}},
+	{"Rust's escape_unicode", func(s string) string { return eachRune(s, `\u{%x}`) }},
+	{"escape of JavaScript", func(s string) string { return eachRuneBeyondASCII(strings.ReplaceAll(s, "%", "%25"), "%%u%04X") }},
 	{"Go's %q", strconv.Quote},
 	{"Go's %+q", strconv.QuoteToASCII},
 }
@@ -161,6 +168,21 @@ func eachRune(s, format string) string {
 	var b strings.Builder
 	for _, r := range s {
 		fmt.Fprintf(&b, format, r)
+	}
+	return b.String()
+}
+
+func eachRuneBeyondASCII(s, format string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch high, low := utf16.EncodeRune(r); {
+		case r < utf8.RuneSelf:
+			b.WriteRune(r)
+		case format == "%%u%04X" && high != utf8.RuneError:
+			fmt.Fprintf(&b, format+format, high, low)
+		default:
+			fmt.Fprintf(&b, format, r)
+		}
 	}
 	return b.String()
 }
@@ -284,29 +306,76 @@ func TestSecrets_In_ignoresAllButLettersAndDigits(t *testing.T) {
 	}
 }
 
+// What most escapes leave alone are ASCII letters and digits: the runs of these in a credential show
+// it in escapes that nobody has thought of.
+func TestSecrets_In_holdsForEscapesItDoesNotKnow(t *testing.T) {
+	s := redact.New("Z\u00fcrich-\u00dcberlingen")
+	for _, text := range []string{
+		`Z\N{LATIN SMALL LETTER U WITH DIAERESIS}rich-\N{LATIN CAPITAL LETTER U WITH DIAERESIS}berlingen`,
+		"no: Z=FCrich-=DCberlingen",     // quoted-printable
+		"Zu\u0308rich-U\u0308berlingen", // decomposed
+		`Zu\u{308}rich-U\u{308}berlingen`,
+		"Z+APw-rich--+ANw-berlingen", // UTF-7
+		"Z?rich-?berlingen",
+		"Zuerich-Ueberlingen",
+		"ZRICH, BERLINGEN",
+		`Z\\\\\\\\\\\\\\\\u00fcrich-\\\\\\\\\\\\\\\\u00dcberlingen`,
+	} {
+		if !s.In(text) {
+			t.Errorf("not seen in %q", text)
+		}
+	}
+}
+
+func TestSecrets_In_holdsForTheBytes(t *testing.T) {
+	for _, secret := range append(long, "hunter", "p4ss!") {
+		s, b := redact.New(secret), []byte(secret)
+		texts := []string{
+			hex.EncodeToString(b), fmt.Sprintf("%X", b), fmt.Sprintf("% x", b), fmt.Sprintf("%# x", b),
+			fmt.Sprint(b), strings.ReplaceAll(fmt.Sprint(b), " ", ", "),
+		}
+		for _, before := range []string{"", "1", "12", "123", "user:"} {
+			for _, after := range []string{"", "4", "56"} {
+				all := []byte(before + secret + after)
+				std, safe := base64.StdEncoding.EncodeToString(all), base64.RawURLEncoding.EncodeToString(all)
+				texts = append(texts, std, safe, strings.Join(strings.Split(std, ""), "\r\n"))
+			}
+		}
+		for _, text := range texts {
+			if !s.In("no: " + text) {
+				t.Errorf("secret %q not seen in %q", secret, text)
+			}
+		}
+	}
+}
+
 // Texts that a credential is not in: what the API says and what net/http says, beside credentials
 // that only look like it.
 func TestSecrets_In_isFalseForOtherTexts(t *testing.T) {
 	tests := map[string]struct{ secret, text string }{
-		"the API's message":                {"correct horse", "wrong user name or password"},
-		"the start of a credential":        {"passw0rd", "wrong passw"},
-		"other letters between":            {"passw0rd", "pass the w0rd"},
-		"short: without its punctuation":   {"a-b-c", "abc"},
-		"short: in capitals":               {"token", "TOKEN"},
-		"short, but long in bytes":         {"пар", "п а р"},
-		"all but a letter of Windows-1252": {"Škoda12", "koda12"},
-		"short: other white space":         {"a b", "a  b"},
-		"punctuation, and other such":      {"?!", "Really? Yes! ...!?"},
-		"an escape that stands for a \"":   {"&quot;&quot;", `{"name": ""}`},
-		"no credential":                    {"", ""},
-		"no credential, and some text":     {"", "no"},
-		"percent signs":                    {"fifty5percent", "50% of 100%, %zz, %4"},
-		"backslashes":                      {"correct horse", `C:\Users\x\u12\U0011 \`},
-		"ampersands":                       {"correct horse", "AT&T & Co; R&D &#; &#x; &"},
-		"characters that do not exist":     {"correct", `\UFFFFFFFF \ud83d \udd11 &#xFFFFFFFFFFFF; %FF`},
-		"digits with another fifth bit":    {"AAAAAA", strings.Repeat("%\x14\x11", 6)},
-		"ten layers of percent signs":      {"correct horse", "%" + strings.Repeat("25", 9) + "20"},
-		"net/http's error for a bad host":  {"correct horse", `dial tcp: lookup api.test: no such host`},
+		"the API's message":               {"correct horse", "wrong user name or password"},
+		"the start of a credential":       {"passw0rd", "wrong passw"},
+		"other letters between":           {"passw0rd", "pass the w0rd"},
+		"short: without its punctuation":  {"a-b-c", "abc"},
+		"short: in capitals":              {"token", "TOKEN"},
+		"short, but long in bytes":        {"пар", "п а р"},
+		"one of the runs":                 {"correct horse battery", "is the battery correct?"},
+		"the runs in another order":       {"correct horse battery", "battery of the horse: correct"},
+		"runs that are found in any text": {"abc-def-ghi", "abc, or def, or ghi"},
+		"a short credential's run":        {"abcd!", "abcd"},
+		"short: other white space":        {"a b", "a  b"},
+		"punctuation, and other such":     {"?!", "Really? Yes! ...!?"},
+		"an escape that stands for a \"":  {"&quot;&quot;", `{"name": ""}`},
+		"no credential":                   {"", ""},
+		"no credential, and some text":    {"", "no"},
+		"percent signs":                   {"fifty5percent", "50% of 100%, %zz, %4"},
+		"backslashes":                     {"correct horse", `C:\Users\x\u12\U0011 \`},
+		"ampersands":                      {"correct horse", "AT&T & Co; R&D &#; &#x; &"},
+		"characters that do not exist":    {"correct", `\UFFFFFFFF \ud83d \udd11 &#xFFFFFFFFFFFF; %FF`},
+		"digits with another fifth bit":   {"AAAAAA", strings.Repeat("%\x14\x11", 6)},
+		"four layers of percent signs":    {"correct horse", "%" + strings.Repeat("25", 3) + "20"},
+		"a MiB":                           {"correct horse", strings.Repeat("x", 1<<20)},
+		"net/http's error for a bad host": {"correct horse", `dial tcp: lookup api.test: no such host`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -330,7 +399,9 @@ func TestSecrets_In_holdsForHostileTexts(t *testing.T) {
 		"a % before hexadecimal digits":       {"41abcdef", "%41abcdef"},
 		"a backslash before an n":             {"needles", `\needles`},
 		"a & before a name":                   {"lt;abcdef", "&lt;abcdef"},
-		"eleven layers":                       {"correct horse", "%" + strings.Repeat("25", 10) + "20"},
+		"more than a MiB":                     {"correct horse", strings.Repeat("x", mib+1)},
+		"more than two MiB in four layers":    {"correct horse", strings.Repeat("x", mib/2) + "%252520"},
+		"five layers":                         {"correct horse", "%" + strings.Repeat("25", 4) + "20"},
 		"a MiB of percent signs":              {"correct horse", "%" + strings.Repeat("25", mib/2)},
 		"a MiB of backslashes":                {"correct horse", strings.Repeat(`\`, mib)},
 		"a MiB of white space in it":          {"correct horse", "correct" + spaces + "horse"},
@@ -349,6 +420,33 @@ func TestSecrets_In_holdsForHostileTexts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if !redact.New(test.secret).In(test.text) {
 				t.Errorf("In(%.80q) is false with the secret %.80q", test.text, test.secret)
+			}
+		})
+	}
+}
+
+// What a server can make a program look at is bounded, see the hostile texts above. These are the
+// slowest of the texts that are looked at whole.
+func BenchmarkSecrets_Line(b *testing.B) {
+	const mib = 1 << 20
+	token := base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat(`{"iat":1,"jti":"0123456789"}`, 10)))
+	s := redact.New("4c8f9e0b-app-key", "shared secret 4711", token+"."+token+"."+token, token)
+	for name, text := range map[string]string{
+		"plain":        strings.Repeat("no user ", mib/8),
+		"not ASCII":    strings.Repeat("ü", mib/2),
+		"beginnings":   strings.Repeat("4c8f9e0b-app-ke", mib/15),
+		"percent":      strings.Repeat("%2525252525", mib/22),
+		"backslashes":  strings.Repeat(`\`, mib/2),
+		"ampersands":   strings.Repeat("&amp;", mib/10),
+		"unprintable":  strings.Repeat("\x00a", mib/2),
+		"not UTF-8":    strings.Repeat("\xff", mib),
+		"an entity":    "&" + strings.Repeat("a", mib-1),
+		"open escapes": strings.Repeat(`\u{&#%4`, mib/16),
+		"10 MiB":       strings.Repeat("x", 10*mib),
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				s.Line(text)
 			}
 		})
 	}

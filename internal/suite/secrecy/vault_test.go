@@ -4,7 +4,7 @@
 package secrecy_test
 
 import (
-	"bytes" // vault is the secrets of a test, by what they are, and the forms to look for them in.
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -23,6 +23,7 @@ import (
 	"github.com/netoauth/netoauth/internal/suite"
 )
 
+// vault is the secrets of a test, by what they are, and the forms to look for them in.
 type vault struct {
 	mu    sync.Mutex
 	forms map[string]string // form to what it is
