@@ -24,12 +24,12 @@
 //	  |---- fresh ----|--------------- stale ---------------|---------|---- expired ---->
 //	  0 %          70 to 85 %                            90 %, at most 10 s before the end
 //
-//	a token is   callers get                                and somebody who asks starts
-//	fresh        the token                                  nothing
-//	stale        the token                                  its renewal, in the background
-//	expired      what the exchange brings, or its error     an exchange, one for all
-//	in doubt     the token; whoever was refused, and whoever  its renewal, once in 30 s
-//	             can send a request only once, waits
+//	a token is   callers get                               whoever asks starts
+//	fresh        the token                                 nothing
+//	stale        the token                                 its renewal, in the background
+//	expired      what the exchange brings, or its error    an exchange, one for all
+//	in doubt     the token; who was refused, or can send   its renewal, once in 30 s
+//	             a request only once, waits for the next
 //
 // So no request of a busy client waits for a renewal; after a pause as long as a token's life, the
 // first one does. A 401 from the API puts a token in doubt: it is renewed, and the requests that

@@ -52,7 +52,7 @@ func TestREADME_codeCompiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	blocks := block.FindAllStringSubmatch(string(readme), -1)
-	if len(blocks) < 4 {
+	if len(blocks) < 3 {
 		t.Fatalf("%d blocks of code in README, want them found", len(blocks))
 	}
 	for i, b := range blocks {
