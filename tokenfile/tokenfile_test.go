@@ -157,13 +157,9 @@ func TestFile_keepsAToken(t *testing.T) {
 func TestUpdate_replacesTheFile(t *testing.T) {
 	f := newFile(t)
 	write(t, f.Path, good)
-	before, err := os.Open(f.Path) // whose FileInfo is that of the file, whatever its name is later
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer before.Close()
+	before := stat(t, f.Path)
 	next := &oauth2.Token{AccessToken: "next", Expiry: time.Date(2031, 1, 1, 0, 0, 0, 5, time.UTC)}
-	err = f.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
+	err := f.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
 		if diff := cmp.Diff(goodToken, stored, cmpopts.IgnoreUnexported(oauth2.Token{})); diff != "" {
 			t.Errorf("Update's token (-want +got):\n%s", diff)
 		}
@@ -175,9 +171,25 @@ func TestUpdate_replacesTheFile(t *testing.T) {
 	}
 	wantToken(t, f, next)
 	wantFiles(t, f, "token", "token.lock")
-	if old, err := io.ReadAll(before); err != nil || string(old) != good {
-		t.Errorf("the file was written over, not replaced: %q, %v", old, err)
+	if os.SameFile(before, stat(t, f.Path)) {
+		t.Error("the file was written over, not replaced")
 	}
+}
+
+// stat is of the file, and not of what has its name when the result is looked at, as os.Stat's is on
+// Windows.
+func stat(t *testing.T, path string) fs.FileInfo {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
 }
 
 func TestFile_takesLargeTokens(t *testing.T) {
