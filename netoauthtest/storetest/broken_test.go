@@ -81,13 +81,8 @@ var mistakes = []mistake{
 			}
 			return s.read(), nil
 		}},
-	{name: "Update needs a row", check: "nothing stored", says: "every session begins so",
-		update: within(func(s *session, f exchange) error {
-			if s.read() == nil {
-				return errBroken
-			}
-			return s.exchange(f)
-		})},
+	{name: "Update needs a row", check: "nothing stored", says: "every session begins so", update: needsRow},
+	{name: "Update needs a row for long", check: "a long f", says: "failed before it called f", update: needsRow},
 	{name: "Update gives an empty token to f", check: "nothing stored", says: "gave f a token",
 		update: within(func(s *session, f exchange) error {
 			return s.exchange(func(t *oauth2.Token) (*oauth2.Token, error) {
@@ -105,6 +100,13 @@ var mistakes = []mistake{
 		})},
 	{name: "nothing is stored", check: "all fields", says: "returned no token",
 		update: within(func(s *session, f exchange) error { _, err := f(s.read()); return err })},
+	{name: "a session without an access token is broken", check: "all fields", says: "failed after one with a refresh token alone",
+		update: within(func(s *session, f exchange) error {
+			if t := s.read(); t != nil && t.AccessToken == "" {
+				return errBroken
+			}
+			return s.exchange(f)
+		})},
 	keeps("a column of 64 KiB", "tokens of 100 KiB", func(t *oauth2.Token) { t.AccessToken = t.AccessToken[:min(65535, len(t.AccessToken))] }),
 	keeps("latin1", "beyond ASCII", func(t *oauth2.Token) { t.AccessToken = strings.ReplaceAll(t.AccessToken, "漢", "?") }),
 	keeps("quotes that are taken off", "characters of quoting", func(t *oauth2.Token) { t.AccessToken = strings.ReplaceAll(t.AccessToken, `\`, "") }),
@@ -210,9 +212,20 @@ var mistakes = []mistake{
 			return s.Update(ctx, f)
 		}},
 	{name: "the token is read before the lock", check: "Updates at once", says: "read the token under the lock",
+		update: readsTooEarly},
+	{name: "the token is read before a long wait", check: "a long f", says: "the next gave f", update: readsTooEarly},
+	{name: "a Load counts as a change", check: "Load during an Update", says: "with Loads while f ran",
+		load:   func(s *session, _ context.Context) (*oauth2.Token, error) { s.write(s.read()); return s.read(), nil },
+		update: within(failsWhereChanged)},
+	{name: "giving up counts as a change", check: "a context that ends", says: "where others gave up waiting",
 		update: func(s *session, ctx context.Context, f exchange) error {
-			stored := s.read()
-			return s.Update(ctx, func(*oauth2.Token) (*oauth2.Token, error) { return f(stored) })
+			err := s.lock(ctx)
+			if err != nil {
+				s.write(s.read())
+				return err
+			}
+			defer s.unlock()
+			return failsWhereChanged(s, f)
 		}},
 	{name: "no wait for the lock", check: "Updates at once", says: "wait for its turn",
 		update: func(s *session, _ context.Context, f exchange) error {
@@ -437,4 +450,29 @@ func lockOfConnection(write func(s *session, t *oauth2.Token, writes int) error)
 		}
 		return write(s, t, writes)
 	}
+}
+
+var needsRow = within(func(s *session, f exchange) error {
+	if s.read() == nil {
+		return errBroken
+	}
+	return s.exchange(f)
+})
+
+func readsTooEarly(s *session, ctx context.Context, f exchange) error {
+	stored := s.read()
+	return s.Update(ctx, func(*oauth2.Token) (*oauth2.Token, error) { return f(stored) })
+}
+
+func failsWhereChanged(s *session, f exchange) error {
+	writes := s.written()
+	t, err := f(s.read())
+	switch {
+	case err != nil || t == nil:
+		return err
+	case s.written() != writes:
+		return errBroken
+	}
+	s.write(t)
+	return nil
 }
