@@ -144,6 +144,17 @@ var mistakes = []mistake{
 	{name: "one session for all", check: "owners",
 		says: "share a session", owner: func(string) string { return "" }},
 
+	{name: "UPDATE without WHERE", check: "owners", says: "whose sessions must be their own",
+		update: func(s *session, ctx context.Context, f exchange) error {
+			return s.Update(ctx, func(stored *oauth2.Token) (*oauth2.Token, error) {
+				t, err := f(stored)
+				if err == nil && t != nil {
+					s.place.writeAll(t)
+				}
+				return t, err
+			})
+		}},
+
 	// What f returns.
 	{name: "f's error is wrapped", check: "an error of f", says: "want it as it is",
 		update: within(func(s *session, f exchange) error {
@@ -438,7 +449,7 @@ var mistakes = []mistake{
 		})},
 
 	// What never ends.
-	{name: "the lock is kept for ever", check: "nil from f", says: "stay locked",
+	{name: "the lock is kept for ever", check: "nil from f", says: "no success in the 24s of this check",
 		update: func(s *session, ctx context.Context, f exchange) error {
 			if err := s.lock(ctx); err != nil {
 				return err
