@@ -6,7 +6,6 @@ import (
 	"log"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/netoauthtest"
@@ -39,10 +38,6 @@ func Example() {
 		if _, err := src.Token(); err != nil {
 			log.Fatal(err)
 		}
-		// A renewal that is under way ends first, so that its refresh token gets into the file.
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		netoauth.Wait(end, src)
 		return file
 	}
 

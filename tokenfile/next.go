@@ -19,14 +19,6 @@ const reserved = 64 << 10 // bytes on the disk before fn is called, mark include
 // token file has it, and is as good.
 var mark = []byte("\n" + strings.Repeat(" \t\t ", 8) + "\n")
 
-// withoutMark is what a token file holds. All that this package puts after a token is white space.
-func withoutMark(data []byte) []byte {
-	if token, marked := bytes.CutSuffix(data, mark); marked {
-		return bytes.TrimRight(token, " ")
-	}
-	return data
-}
-
 // clear deletes what a killed program has left at path. It leaves anything else as it is, which is an
 // error.
 func clear(ctx context.Context, path string) error {
@@ -53,66 +45,56 @@ func clear(ctx context.Context, path string) error {
 	return nil
 }
 
-// next is the file at Path.tmp that is to take the place of the token file.
-type next struct {
-	*os.File
-	path   string
-	placed bool // by replace
-}
-
-// reserve makes the next file, and sees to it that the disk has the space for it. Random bytes take
-// that much space also where the file system compresses them.
-func reserve(ctx context.Context, path string) (*next, error) {
+// reserve makes the file that is to take the place of the token file, and sees to it that the disk
+// has the space for it. Random bytes take that much space also where the file system compresses them.
+func reserve(ctx context.Context, path string) (*os.File, error) {
 	if err := clear(ctx, path); err != nil {
 		return nil, err
 	}
-	file, err := open(ctx, path, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	next, err := open(ctx, path, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return nil, err
 	}
 	space := make([]byte, reserved-len(mark))
 	rand.Read(space)
-	_, err = file.Write(append(space, mark...))
-	if err = cmp.Or(err, file.Sync()); err != nil {
-		(&next{File: file, path: path}).discard()
+	_, err = next.Write(append(space, mark...))
+	if err = cmp.Or(err, next.Sync()); err != nil {
+		discard(next)
 		err = reason(err)
 		return nil, fmt.Errorf("tokenfile: cannot write %q: %w: make room or choose another file", path, err)
 	}
-	return &next{File: file, path: path}, nil
+	return next, nil
 }
 
-// replace writes data over what was reserved, before the mark, and gives the file the name path. The
-// mark comes off last, so that whenever the program is killed there is none at path.tmp without it.
-func (n *next) replace(path string, data []byte) error {
+// replace writes data into next, over what was reserved and before the mark, and gives it the name
+// path. The mark comes off last, so that whenever the program is killed it is known at Path.tmp.
+func replace(path string, next *os.File, data []byte) error {
 	var err error
 	content := data
 	if room := reserved - len(mark) - len(data); room >= 0 {
 		content = append(bytes.Clone(data), bytes.Repeat([]byte(" "), room)...)
 	} else {
-		_, err = n.WriteAt(mark, int64(len(data)))
+		_, err = next.WriteAt(mark, int64(len(data)))
 	}
 	if err == nil {
-		_, err = n.WriteAt(content, 0)
+		_, err = next.WriteAt(content, 0)
 	}
-	if err = cmp.Or(err, n.Sync()); err != nil {
+	if err = cmp.Or(err, next.Sync()); err != nil {
 		return err
 	}
 	// ctx has no say in what becomes of a token that has been issued.
-	err = patiently(context.Background(), func() error { return rename(n.path, path) })
+	err = patiently(context.Background(), func() error { return rename(next.Name(), path) })
 	if err != nil {
 		return err
 	}
-	n.placed = true
-	n.Truncate(int64(len(data)))
-	n.Sync()
+	next.Truncate(int64(len(data)))
+	next.Sync()
 	syncFolder(path)
 	return nil
 }
 
-// discard closes the file, and deletes it unless it is the token file by then.
-func (n *next) discard() {
-	n.Close()
-	if !n.placed {
-		patiently(context.Background(), func() error { return remove(n.path) })
-	}
+// discard closes next and deletes it. Where it has become the token file, there is nothing to delete.
+func discard(next *os.File) {
+	next.Close()
+	patiently(context.Background(), func() error { return remove(next.Name()) })
 }

@@ -31,6 +31,7 @@
 package tokenfile
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -107,7 +108,7 @@ func (f *File) Update(ctx context.Context, fn func(stored *oauth2.Token) (*oauth
 	if err != nil {
 		return err
 	}
-	defer next.discard()
+	defer discard(next)
 	if err := f.check(ctx); err != nil {
 		return err
 	}
@@ -117,7 +118,7 @@ func (f *File) Update(ctx context.Context, fn func(stored *oauth2.Token) (*oauth
 	}
 	data, err := tokenstore.Encode(f.Owner, t)
 	if err == nil {
-		err = next.replace(f.Path, data)
+		err = replace(f.Path, next, data)
 	}
 	if err != nil {
 		return fmt.Errorf("tokenfile: the new token is not in %q: %w", f.Path, reason(err))
@@ -192,7 +193,7 @@ func (f *File) load(ctx context.Context) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tokenfile: cannot read %q: %w", f.Path, reason(err))
 	}
-	t, err := tokenstore.Decode(f.Owner, withoutMark(data))
+	t, err := tokenstore.Decode(f.Owner, bytes.TrimSuffix(data, mark))
 	if err != nil {
 		return nil, fmt.Errorf("tokenfile: %q holds %w", f.Path, err)
 	}

@@ -616,6 +616,13 @@ func TestUpdate_looksUnderTheLock(t *testing.T) {
 	}
 	wantError(t, <-second, "something else")
 	wantContent(t, f.Path, "garbage")
+
+	write(t, f.Path, good)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := f.Update(ctx, returning(goodToken)); err != nil {
+		t.Errorf("the lock is kept: %v", err)
+	}
 }
 
 // increment counts in the refresh token.

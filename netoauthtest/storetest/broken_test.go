@@ -55,14 +55,15 @@ func within(update func(*session, exchange) error) func(*session, context.Contex
 
 // keeps is a Store that changes the tokens it keeps.
 func keeps(name, says string, change func(*oauth2.Token)) mistake {
-	return mistake{name: name, check: "all fields", says: says, load: func(s *session, _ context.Context) (*oauth2.Token, error) {
+	load := func(s *session, _ context.Context) (*oauth2.Token, error) {
 		if s.read() == nil {
 			return nil, nil
 		}
 		t := *s.read()
 		change(&t)
 		return &t, nil
-	}}
+	}
+	return mistake{name: name, check: "all fields", says: says, load: load}
 }
 
 var mistakes = []mistake{
@@ -81,13 +82,10 @@ var mistakes = []mistake{
 			}
 			return s.read(), nil
 		}},
-	{name: "Update needs a row", check: "nothing stored", says: "every session begins so",
-		update: within(func(s *session, f exchange) error {
-			if s.read() == nil {
-				return errBroken
-			}
-			return s.exchange(f)
-		})},
+	{name: "Update needs a row", check: "nothing stored",
+		says: "every session begins so", update: needsRow},
+	{name: "Update needs a row for long", check: "a long f",
+		says: "failed before it called f", update: needsRow},
 	{name: "Update gives an empty token to f", check: "nothing stored", says: "gave f a token",
 		update: within(func(s *session, f exchange) error {
 			return s.exchange(func(t *oauth2.Token) (*oauth2.Token, error) {
@@ -105,9 +103,23 @@ var mistakes = []mistake{
 		})},
 	{name: "nothing is stored", check: "all fields", says: "returned no token",
 		update: within(func(s *session, f exchange) error { _, err := f(s.read()); return err })},
-	keeps("a column of 64 KiB", "tokens of 100 KiB", func(t *oauth2.Token) { t.AccessToken = t.AccessToken[:min(65535, len(t.AccessToken))] }),
-	keeps("latin1", "beyond ASCII", func(t *oauth2.Token) { t.AccessToken = strings.ReplaceAll(t.AccessToken, "漢", "?") }),
-	keeps("quotes that are taken off", "characters of quoting", func(t *oauth2.Token) { t.AccessToken = strings.ReplaceAll(t.AccessToken, `\`, "") }),
+	{name: "a session without an access token is broken", check: "all fields",
+		says: "failed after one with a refresh token alone",
+		update: within(func(s *session, f exchange) error {
+			if t := s.read(); t != nil && t.AccessToken == "" {
+				return errBroken
+			}
+			return s.exchange(f)
+		})},
+	keeps("a column of 64 KiB", "tokens of 100 KiB", func(t *oauth2.Token) {
+		t.AccessToken = t.AccessToken[:min(65535, len(t.AccessToken))]
+	}),
+	keeps("latin1", "beyond ASCII", func(t *oauth2.Token) {
+		t.AccessToken = strings.ReplaceAll(t.AccessToken, "漢", "?")
+	}),
+	keeps("quotes that are taken off", "characters of quoting", func(t *oauth2.Token) {
+		t.AccessToken = strings.ReplaceAll(t.AccessToken, `\`, "")
+	}),
 	keeps("no refresh token", "RefreshToken", func(t *oauth2.Token) { t.RefreshToken = "" }),
 	keeps("no type", "TokenType", func(t *oauth2.Token) { t.TokenType = "" }),
 	keeps("no ExpiresIn", "ExpiresIn", func(t *oauth2.Token) { t.ExpiresIn = 0 }),
@@ -123,11 +135,25 @@ var mistakes = []mistake{
 		}
 	}),
 	{name: "owners without case", check: "owners", says: "in case", owner: strings.ToLower},
-	{name: "owners without padding", check: "owners", says: "in a space at the end", owner: strings.TrimSpace},
+	{name: "owners without padding", check: "owners",
+		says: "in a space at the end", owner: strings.TrimSpace},
 	{name: "owners without accents", check: "owners", says: "in an accent",
 		owner: func(o string) string { return strings.ReplaceAll(o, "é", "e") }},
-	{name: "owners cut short", check: "owners", says: "in one byte", owner: func(o string) string { return o[:min(36, len(o))] }},
-	{name: "one session for all", check: "owners", says: "share a session", owner: func(string) string { return "" }},
+	{name: "owners cut short", check: "owners",
+		says: "in one byte", owner: func(o string) string { return o[:min(36, len(o))] }},
+	{name: "one session for all", check: "owners",
+		says: "share a session", owner: func(string) string { return "" }},
+
+	{name: "UPDATE without WHERE", check: "owners", says: "whose sessions must be their own",
+		update: func(s *session, ctx context.Context, f exchange) error {
+			return s.Update(ctx, func(stored *oauth2.Token) (*oauth2.Token, error) {
+				t, err := f(stored)
+				if err == nil && t != nil {
+					s.place.writeAll(t)
+				}
+				return t, err
+			})
+		}},
 
 	// What f returns.
 	{name: "f's error is wrapped", check: "an error of f", says: "want it as it is",
@@ -202,17 +228,32 @@ var mistakes = []mistake{
 	// Who is kept out.
 	{name: "no lock", check: "Updates at once", says: "at the same time",
 		update: func(s *session, _ context.Context, f exchange) error { return s.exchange(f) }},
-	{name: "the lock of a row that is not there yet", check: "Updates at once at a cold start", says: "before anything is stored",
+	{name: "the lock of a row that is not there yet", check: "Updates at once at a cold start",
+		says: "before anything is stored",
 		update: func(s *session, ctx context.Context, f exchange) error {
 			if s.read() == nil {
 				return s.exchange(f)
 			}
 			return s.Update(ctx, f)
 		}},
-	{name: "the token is read before the lock", check: "Updates at once", says: "read the token under the lock",
+	{name: "the token is read before the lock", check: "Updates at once",
+		says:   "read the token under the lock",
+		update: readsTooEarly},
+	{name: "the token is read before a long wait", check: "a long f",
+		says: "the next gave f", update: readsTooEarly},
+	{name: "a Load counts as a change", check: "Load during an Update", says: "with Loads while f ran",
+		load:   func(s *session, _ context.Context) (*oauth2.Token, error) { s.write(s.read()); return s.read(), nil },
+		update: within(failsWhereChanged)},
+	{name: "giving up counts as a change", check: "a context that ends",
+		says: "where others gave up waiting",
 		update: func(s *session, ctx context.Context, f exchange) error {
-			stored := s.read()
-			return s.Update(ctx, func(*oauth2.Token) (*oauth2.Token, error) { return f(stored) })
+			err := s.lock(ctx)
+			if err != nil {
+				s.write(s.read())
+				return err
+			}
+			defer s.unlock()
+			return failsWhereChanged(s, f)
 		}},
 	{name: "no wait for the lock", check: "Updates at once", says: "wait for its turn",
 		update: func(s *session, _ context.Context, f exchange) error {
@@ -243,7 +284,8 @@ var mistakes = []mistake{
 			}
 			return s.exchange(f)
 		}},
-	{name: "a transaction with a time limit", check: "a long f", says: "time limits of connections or transactions",
+	{name: "a transaction with a time limit", check: "a long f",
+		says: "time limits of connections or transactions",
 		update: within(func(s *session, f exchange) error {
 			began := time.Now()
 			t, err := f(s.read())
@@ -355,7 +397,8 @@ var mistakes = []mistake{
 		})},
 
 	// What breaks.
-	{name: "the token is lost with the connection", check: "connections cut while f runs", says: "write it over a new connection",
+	{name: "the token is lost with the connection", check: "connections cut while f runs",
+		says: "write it over a new connection",
 		update: within(func(s *session, f exchange) error {
 			cuts := s.place.wasCut()
 			t, err := f(s.read())
@@ -368,21 +411,24 @@ var mistakes = []mistake{
 			s.write(t)
 			return nil
 		})},
-	{name: "a connection is not made anew", check: "connections cut while f runs", says: "Load failed after an Update while",
+	{name: "a connection is not made anew", check: "connections cut while f runs",
+		says: "Load failed after an Update while",
 		load: func(s *session, _ context.Context) (*oauth2.Token, error) {
 			if s.place.wasCut() > 0 {
 				return nil, errBroken
 			}
 			return s.read(), nil
 		}},
-	{name: "Load fails for ever after a cut", check: "a lock lost while f runs", says: "Load failed after connections were cut",
+	{name: "Load fails for ever after a cut", check: "a lock lost while f runs",
+		says: "Load failed after connections were cut",
 		load: func(s *session, _ context.Context) (*oauth2.Token, error) {
 			if s.place.wasCut() > 0 {
 				return nil, errBroken
 			}
 			return s.read(), nil
 		}},
-	{name: "the write after a cut is not checked", check: "a lock lost while f runs", says: "without its token being stored",
+	{name: "the write after a cut is not checked", check: "a lock lost while f runs",
+		says: "without its token being stored",
 		update: within(func(s *session, f exchange) error {
 			cuts := s.place.wasCut()
 			t, err := f(s.read())
@@ -391,7 +437,8 @@ var mistakes = []mistake{
 			}
 			return err
 		})},
-	{name: "the lock is another connection's than the write", check: "a lock lost while f runs", says: "overwrote a newer token",
+	{name: "the lock is another connection's than the write", check: "a lock lost while f runs",
+		says:   "overwrote a newer token",
 		update: lockOfConnection(func(s *session, t *oauth2.Token, _ int) error { s.write(t); return nil })},
 	{name: "a write that found no row is not told", check: "a lock lost while f runs", says: "it must fail",
 		update: lockOfConnection(func(s *session, t *oauth2.Token, writes int) error {
@@ -402,7 +449,7 @@ var mistakes = []mistake{
 		})},
 
 	// What never ends.
-	{name: "the lock is kept for ever", check: "nil from f", says: "stay locked",
+	{name: "the lock is kept for ever", check: "nil from f", says: "no success in the 24s of this check",
 		update: func(s *session, ctx context.Context, f exchange) error {
 			if err := s.lock(ctx); err != nil {
 				return err
@@ -422,7 +469,9 @@ var mistakes = []mistake{
 
 // lockOfConnection is an Update whose lock ends when connections are cut, and how it writes then, with
 // the number of writes that there were before f.
-func lockOfConnection(write func(s *session, t *oauth2.Token, writes int) error) func(*session, context.Context, exchange) error {
+func lockOfConnection(
+	write func(s *session, t *oauth2.Token, writes int) error,
+) func(*session, context.Context, exchange) error {
 	return func(s *session, ctx context.Context, f exchange) error {
 		if s.place.wasCut() == 0 {
 			if err := s.lock(ctx); err != nil {
@@ -437,4 +486,29 @@ func lockOfConnection(write func(s *session, t *oauth2.Token, writes int) error)
 		}
 		return write(s, t, writes)
 	}
+}
+
+var needsRow = within(func(s *session, f exchange) error {
+	if s.read() == nil {
+		return errBroken
+	}
+	return s.exchange(f)
+})
+
+func readsTooEarly(s *session, ctx context.Context, f exchange) error {
+	stored := s.read()
+	return s.Update(ctx, func(*oauth2.Token) (*oauth2.Token, error) { return f(stored) })
+}
+
+func failsWhereChanged(s *session, f exchange) error {
+	writes := s.written()
+	t, err := f(s.read())
+	switch {
+	case err != nil || t == nil:
+		return err
+	case s.written() != writes:
+		return errBroken
+	}
+	s.write(t)
+	return nil
 }

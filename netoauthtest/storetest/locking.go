@@ -62,48 +62,60 @@ func loadsMeanwhile(t *trial) {
 	b.want(token("after"), "after an Update")
 }
 
+// relay has an f for Updates that follow one another: each gets the token of the one before, and
+// returns the next.
+type relay struct {
+	t       *trial
+	running atomic.Int32  // how many f; one that met another counts for ever
+	first   *oauth2.Token // stored before them; nil: none
+	next    int           // how many have returned a token; the f that runs alone may write it
+}
+
+func nth(n int) *oauth2.Token { return token(strconv.Itoa(n)) }
+
+func (r *relay) f(got *oauth2.Token) (*oauth2.Token, error) {
+	if r.running.Add(1) > 1 {
+		r.t.errorf("two Updates of one session ran f at the same time: each sends the same refresh token, " +
+			"which ends the session; lock what is there before anything is stored, too")
+		return token("too many"), nil
+	}
+	defer r.running.Add(-1)
+	want := r.first
+	if r.next > 0 {
+		want = nth(r.next)
+	}
+	if diff := difference(want, got); diff != "" {
+		r.t.errorf("Update gave f %s by the Update before it: read the token under the lock", diff)
+	}
+	time.Sleep(50 * time.Millisecond)
+	r.next++
+	return nth(r.next), nil
+}
+
 // excludesOthers expects Updates that start at once, two in each of four programs, to follow one
-// another, each with the token of the one before.
+// another, where something is stored and where nothing is.
 func excludesOthers(stored bool) func(*trial) {
-	const programs, each = 4, 2
+	const programs, updates = 4, 8
 	return func(t *trial) {
-		count := func(n int) *oauth2.Token { return token(strconv.Itoa(n)) }
-		next, inside := 0, new(atomic.Int32)
-		f := func(got *oauth2.Token) (*oauth2.Token, error) {
-			if inside.Add(1) > 1 {
-				t.errorf("two Updates of one session ran f at the same time: each sends the same refresh token, " +
-					"which ends the session; lock what is there before anything is stored, too")
-				return token("too many"), nil
-			}
-			defer inside.Add(-1)
-			want := count(next)
-			if next == 0 && !stored {
-				want = nil
-			}
-			if diff := difference(want, got); diff != "" {
-				t.errorf("Update gave f %s by the Update before it: read the token under the lock", diff)
-			}
-			time.Sleep(50 * time.Millisecond)
-			next++
-			return count(next), nil
-		}
 		var openings []*opening
 		for range programs {
 			openings = append(openings, t.open(t.owner))
 		}
+		r := &relay{t: t}
 		if stored {
-			openings[0].put(count(0))
+			r.first = token("first")
+			openings[0].put(r.first)
 		}
 		var all sync.WaitGroup
-		for i := range programs * each {
+		for i := range updates {
 			all.Go(func() {
-				if err := openings[i%programs].update(t.ctx, f); err != nil {
-					t.errorf("one of %d Updates at once failed: %v: it must wait for its turn", programs*each, t.reason(err))
+				if err := openings[i%programs].update(t.ctx, r.f); err != nil {
+					t.errorf("one of %d Updates at once failed: %v: it must wait for its turn", updates, t.reason(err))
 				}
 			})
 		}
 		all.Wait()
-		openings[0].want(count(programs*each), "after Updates at once")
+		openings[0].want(nth(updates), "after Updates at once")
 	}
 }
 
@@ -246,10 +258,11 @@ func overwritesNothingNewer(t *trial) {
 	case loadErr != nil:
 		t.errorf("Load failed after connections were cut: %v", t.reason(loadErr))
 	case inBetween == nil && !kept("newer"):
-		t.errorf("an Update that had lost its lock overwrote a newer token: write only where the lock is still held, " +
-			"or nothing has been written since")
+		t.errorf("an Update that had lost its lock overwrote a newer token: write only where the lock is still " +
+			"held, or nothing has been written since")
 	case inBetween == nil && err == nil:
-		t.errorf("an Update that had lost its lock to another returned nil, and its token is not stored: it must fail")
+		t.errorf("an Update that had lost its lock to another returned nil, and its token is not stored: " +
+			"it must fail")
 	case inBetween != nil && err == nil && !kept("older"):
 		t.errorf("connections were cut while f ran, and Update returned nil without its token being stored")
 	}

@@ -96,6 +96,14 @@ func (p *place) session(owner string) *session {
 	return p.sessions[owner]
 }
 
+func (p *place) writeAll(t *oauth2.Token) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.sessions {
+		s.write(t)
+	}
+}
+
 func (p *place) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -118,7 +118,6 @@ func (c check) problems(open func(owner string) netoauth.Store, cut func()) []st
 		ctx: ctx, limit: c.limit, owner: "storetest " + rand.Text(), opener: open, cutter: cut,
 		asks: make(chan func()), over: make(chan struct{}), calls: make(map[*call]bool),
 	}
-	defer t.end() // also where open ends this goroutine
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -3,6 +3,7 @@ package storetest_test
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -32,6 +33,11 @@ func TestRun_finds(t *testing.T) {
 					}
 					return broken{p.session(owner), &m}
 				}, p.cut)
+				for check, problems := range found {
+					if once := slices.Compact(slices.Sorted(slices.Values(problems))); len(once) < len(problems) {
+						t.Errorf("%q says things twice: %q", check, problems)
+					}
+				}
 				if took := time.Since(began); took > 35*time.Second {
 					t.Errorf("it took %v", took)
 				}
