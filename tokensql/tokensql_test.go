@@ -894,6 +894,30 @@ func TestUpdate_givesTheLeaseFreeHoweverFEnds(t *testing.T) {
 	}
 }
 
+// A refusal now and then does not keep a lease from being given free.
+func TestUpdate_givesTheLeaseFreeThroughRefusals(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		e.trouble("SET holder = ''", trouble{before: errEngine}, trouble{before: errEngine})
+		s.Update(t.Context(), func(*oauth2.Token) (*oauth2.Token, error) { return nil, nil })
+		began := time.Now()
+		put(t, s, "next")
+		wantTook(t, began, 0, 0)
+	})
+}
+
+// Load takes the time that its context gives it, and no more than one try.
+func TestLoad_takesItsContextsTime(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		put(t, s, "first")
+		e.trouble("SELECT", trouble{slow: 7 * time.Second})
+		wantStored(t, s, "first")
+		e.trouble("SELECT", trouble{before: errEngine})
+		if _, err := s.Load(t.Context()); !errors.Is(err, errEngine) {
+			t.Errorf("error %v, want the engine's", err)
+		}
+	})
+}
+
 // Where an Update has given up, its lease is free, although the answer to taking it was lost.
 func TestUpdate_leavesNoLeaseBehind(t *testing.T) {
 	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
