@@ -297,12 +297,14 @@ func TestUpdate_keepsOthersOutWhileItLives(t *testing.T) {
 					put(t, s, "first")
 				}
 				h := hold(t, s)
-				was := make(chan string, 1)
+				was, ended := make(chan string, 1), make(chan error, 1)
 				other := e.open(t, owner)
-				go other.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
-					was <- accessOf(stored)
-					return nil, nil
-				})
+				go func() {
+					ended <- other.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
+						was <- accessOf(stored)
+						return nil, nil
+					})
+				}()
 				time.Sleep(61 * time.Second) // four leases, and between two beats
 				select {
 				case <-was:
@@ -319,8 +321,8 @@ func TestUpdate_keepsOthersOutWhileItLives(t *testing.T) {
 					t.Fatal(err)
 				}
 				began := time.Now()
-				if got := <-was; got != "second" {
-					t.Errorf("the other was given %q, want what was stored last", got)
+				if got, err := <-was, <-ended; got != "second" || err != nil {
+					t.Errorf("the other was given %q, want what was stored last; it ended with %v", got, err)
 				}
 				wantTook(t, began, 0, longestPause)
 			})
