@@ -16,7 +16,9 @@ const (
 	leaseFor = 15 * time.Second // without a sign of life, before another may take it
 	tryFor   = 5 * time.Second  // for a statement, the wait for a connection included
 	patience = 5 * time.Second  // with failures in a row
-	freeFor  = 2 * time.Second  // for giving the lease free
+
+	freeFor   = 2 * time.Second // for giving the lease free, with this between two tries
+	freePause = 100 * time.Millisecond
 
 	// Between two looks of a waiter, a random half to the whole of a time within these bounds.
 	minPause, maxPause = 20 * time.Millisecond, 1500 * time.Millisecond
@@ -173,9 +175,16 @@ func (l *lease) keep(ctx context.Context) (stop func()) {
 	}
 }
 
-// free gives the lease free, if it is ours. Where that fails it is free when it is over.
+// free gives the lease free, if it is ours. Where that fails for freeFor, it is free when it is over.
 func (l *lease) free(ctx context.Context) {
-	if l.asked {
-		l.change(context.WithoutCancel(ctx), freeFor, l.say.free, l.id, l.me)
+	if !l.asked {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), freeFor)
+	defer cancel()
+	for {
+		if _, err := l.change(ctx, freeFor, l.say.free, l.id, l.me); err == nil || pause(ctx, freePause) != nil {
+			return
+		}
 	}
 }

@@ -297,12 +297,14 @@ func TestUpdate_keepsOthersOutWhileItLives(t *testing.T) {
 					put(t, s, "first")
 				}
 				h := hold(t, s)
-				was := make(chan string, 1)
+				was, ended := make(chan string, 1), make(chan error, 1)
 				other := e.open(t, owner)
-				go other.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
-					was <- accessOf(stored)
-					return nil, nil
-				})
+				go func() {
+					ended <- other.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
+						was <- accessOf(stored)
+						return nil, nil
+					})
+				}()
 				time.Sleep(61 * time.Second) // four leases, and between two beats
 				select {
 				case <-was:
@@ -319,8 +321,8 @@ func TestUpdate_keepsOthersOutWhileItLives(t *testing.T) {
 					t.Fatal(err)
 				}
 				began := time.Now()
-				if got := <-was; got != "second" {
-					t.Errorf("the other was given %q, want what was stored last", got)
+				if got, err := <-was, <-ended; got != "second" || err != nil {
+					t.Errorf("the other was given %q, want what was stored last; it ended with %v", got, err)
 				}
 				wantTook(t, began, 0, longestPause)
 			})
@@ -892,6 +894,30 @@ func TestUpdate_givesTheLeaseFreeHoweverFEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A refusal now and then does not keep a lease from being given free.
+func TestUpdate_givesTheLeaseFreeThroughRefusals(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		e.trouble("SET holder = ''", trouble{before: errEngine}, trouble{before: errEngine})
+		s.Update(t.Context(), func(*oauth2.Token) (*oauth2.Token, error) { return nil, nil })
+		began := time.Now()
+		put(t, s, "next")
+		wantTook(t, began, 0, 0)
+	})
+}
+
+// Load takes the time that its context gives it, and no more than one try.
+func TestLoad_takesItsContextsTime(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		put(t, s, "first")
+		e.trouble("SELECT", trouble{slow: 7 * time.Second})
+		wantStored(t, s, "first")
+		e.trouble("SELECT", trouble{before: errEngine})
+		if _, err := s.Load(t.Context()); !errors.Is(err, errEngine) {
+			t.Errorf("error %v, want the engine's", err)
+		}
+	})
 }
 
 // Where an Update has given up, its lease is free, although the answer to taking it was lost.

@@ -3,6 +3,7 @@ package stores
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -42,15 +43,26 @@ func newDaemon(t testing.TB, name string) (d *daemon, remove func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", hostOnly+":0")
-	if err == nil {
-		err = os.Chown(dir, owner(), owner())
-	}
-	if err != nil {
+	if err := os.Chown(dir, owner(), owner()); err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return &daemon{dir: dir, port: listener.Addr().(*net.TCPAddr).Port}, func() { os.RemoveAll(dir) }
+	return &daemon{dir: dir, port: freePort(t)}, func() { os.RemoveAll(dir) }
+}
+
+// freePort returns a port below those that a system gives to whoever asks for any, so that it is free
+// still when the server asks for it.
+func freePort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := 10000 + rand.N(20000)
+		listener, err := net.Listen("tcp", net.JoinHostPort(hostOnly, strconv.Itoa(port)))
+		if err == nil {
+			listener.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
 }
 
 // owner is the user of the servers.
