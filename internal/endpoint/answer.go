@@ -137,20 +137,21 @@ func (res *Response) hint(who string) string {
 // answered says what answered in the API's place, as far as its header tells. header is what is kept
 // of all.
 func (r Request) answered(all, header http.Header) string {
-	var what []string
-	media, _, _ := mime.ParseMediaType(all.Get("Content-Type"))
-	if media != "" && len(media) <= maxHeader && !r.Secrets.In(media) {
-		what = append(what, r.Secrets.Line(media))
-	}
+	text := "these are not the API's words, a gateway seems to answer in its place"
+	var who []string
 	for _, name := range []string{"Server", "Via"} {
 		if line := r.Secrets.Line(header.Get(name)); line != "" {
-			what = append(what, name+": "+line)
+			who = append(who, fmt.Sprintf("%.60q", line))
 		}
 	}
-	if len(what) == 0 {
-		return "this is not the API's own answer"
+	if len(who) > 0 {
+		text += " (" + strings.Join(who, ", ") + ")"
 	}
-	return "this is not the API's own answer (" + strings.Join(what, ", ") + ")"
+	media, _, _ := mime.ParseMediaType(first(all, "Content-Type"))
+	if media = r.Secrets.Line(media); media != "" {
+		text += fmt.Sprintf(", with %.60s", media)
+	}
+	return text
 }
 
 // errorObject returns the API's error object without what quotes a credential, nil where nothing is

@@ -13,7 +13,7 @@ import (
 
 // What is said where the API has not spoken.
 const (
-	notAPI   = "this is not the API's own answer"
+	notAPI   = "these are not the API's words, a gateway seems to answer in its place"
 	later    = "the fault may pass, try again later"
 	checkURL = "check the URL; redirects are not followed, they would carry the credentials along"
 	proxy    = "does a proxy answer in the API's place?"
@@ -117,14 +117,14 @@ func TestPost_saysWhatAnsweredInTheAPIsPlace(t *testing.T) {
 	}{
 		{nil, notAPI},
 		{[]string{"Server", "nginx/1.24", "Via", "1.1 a", "Via", "1.1 b", "Content-Type", "text/html; charset=utf-8"},
-			notAPI + " (text/html, Server: nginx/1.24, Via: 1.1 a)"},
+			notAPI + ` ("nginx/1.24", "1.1 a"), with text/html`},
 		{[]string{"Content-Type", "nonsense of /types;"}, notAPI},
-		{[]string{"Content-Type", "text/" + long}, notAPI},
+		{[]string{"Content-Type", "text/" + long}, notAPI + ", with text/" + long[:55]},
 		{[]string{"Content-Type", "text/" + secret, "Server", "for " + secret, "Via", secret}, notAPI},
 		{[]string{"Content-Type", "text/correct-horse-battery-staple"}, notAPI},
-		{[]string{"Server", long}, notAPI + " (Server: " + long[:200] + ")"},
+		{[]string{"Server", long}, notAPI + ` ("` + long[:60] + `")`},
 		{[]string{"Server", long + "x"}, notAPI},
-		{[]string{"Server", "a\x00\x1b[31m\u202eb"}, notAPI + " (Server: a [31m b)"},
+		{[]string{"Server", "a\x00\x1b[31m\u202eb"}, notAPI + ` ("a [31m b")`},
 	} {
 		got := judged(t, false, answer(403, `{}`, tt.header...), secret)
 		diff(t, "403", verdict{Hint: tt.want + "; " + later}, got)

@@ -48,6 +48,10 @@ func TestPost_readsTheAnswerThatCameWhileTheProgramStoodStill(t *testing.T) {
 	}
 	<-asked
 	child.Process.Signal(syscall.SIGSTOP)
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(child.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("it has not stopped: %v", err)
+	}
 	close(answered)
 	time.Sleep(4 * time.Second) // twice its time-out and more
 	child.Process.Signal(syscall.SIGCONT)

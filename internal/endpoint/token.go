@@ -40,7 +40,7 @@ func newToken(fields map[string]any, start time.Time) (t *oauth2.Token, over boo
 	switch life, known := lifetime(fields["expires_in"], access); {
 	case known && life <= 0:
 		t.Expiry, t.ExpiresIn = start, int64(life/time.Second)
-		over, problem = true, "the access_token has expired as it comes"
+		over, problem = true, "the access token is over as it comes, by its expires_in or its exp"
 	case known:
 		t.Expiry, t.ExpiresIn = start.Add(life), int64(life/time.Second)
 	}

@@ -58,6 +58,11 @@ var echoes = []echo{
 	{"the last credential, escaped for a URL", func(_ string, c []string) string {
 		return "unknown: " + url.QueryEscape(c[len(c)-1])
 	}},
+	{"the last credential in hex", func(_ string, c []string) string { return fmt.Sprintf("unknown: % x", c[len(c)-1]) }},
+	{"the body in base64", func(raw string, _ []string) string { return base64.StdEncoding.EncodeToString([]byte(raw)) }},
+	{"the last credential in base64", func(_ string, c []string) string {
+		return "unknown: " + base64.URLEncoding.EncodeToString([]byte("x"+c[len(c)-1]))
+	}},
 	{"the credentials, quoted", func(_ string, c []string) string { return fmt.Sprintf("unknown: %q", c) }},
 	{"the credentials among line breaks", func(_ string, c []string) string {
 		return "unknown:\r\n\t" + strings.Join(c, "\n")
