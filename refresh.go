@@ -199,10 +199,19 @@ func (f *flow) debug(message string, attrs ...any) {
 // unasked is the error of a try in which there was nothing to ask the API with.
 type unasked struct{ error }
 
+// later is the error of a refused log-in, after which a refresh was to be tried later.
+type later struct {
+	error
+	retryAfter time.Duration
+}
+
+func (l later) Unwrap() error { return l.error }
+
 // fault says what a failed exchange means for the next one.
 func fault(err error) renewal.Fault {
 	if e, answered := errors.AsType[*Error](err); answered {
-		return renewal.Fault{Passing: !e.refused, RetryAfter: e.RetryAfter}
+		l, _ := errors.AsType[later](err)
+		return renewal.Fault{Passing: !e.refused, RetryAfter: max(e.RetryAfter, l.retryAfter)}
 	}
 	_, unasked := errors.AsType[unasked](err)
 	return renewal.Fault{Passing: true, Unasked: unasked}
@@ -499,10 +508,11 @@ func (x *exchange) logIn(ctx context.Context, refresh bool) (*oauth2.Token, erro
 		return nil, err
 	}
 	x.warn("log-in refused, trying the refresh token that was left aside", err)
-	if t, failure := x.refresh(ctx, left); failure == nil {
+	t, failure := x.refresh(ctx, left)
+	if failure == nil {
 		return t, nil
 	}
-	return nil, err
+	return nil, later{err, fault(failure).RetryAfter}
 }
 
 // reload asks Reload after a refusal, and logs in with what is new.

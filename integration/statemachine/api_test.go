@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -231,14 +232,22 @@ var faultAnswers = map[string]answer{
 	"429 for 1 h":   {status: 429, retryAfter: time.Hour},
 	"503 for 40 s":  {status: 503, retryAfter: 40 * time.Second},
 	"no token":      {status: 200},
-	"no connection": {err: errors.New("connection refused")},
+	"503":           {status: 503},
+	"no connection": {err: &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}},
+}
+
+// unused reports whether a token request that came to a was certainly not carried out: there was no
+// connection, or the API says so, in its own words where it is 503.
+func (a *answer) unused() bool {
+	_, dial := errors.AsType[*net.OpError](a.err)
+	return dial || a.err == nil && !a.cut && (a.status == 408 || a.status == 429 || a.status == 503)
 }
 
 // settle decides what a token request comes to. "cut off" and "lost" lose an answer that has had
 // its effect.
 func (w *world) settle(r *run, path, fault string, form url.Values, body []byte) *answer {
 	if a, ok := faultAnswers[fault]; ok {
-		a.body = `{}`
+		a.body = fmt.Sprintf(`{"status":%d,"name":"Error","message":"trouble"}`, a.status)
 		return &a
 	}
 	s, spent := w.authenticate(path, form, body)

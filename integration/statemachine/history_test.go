@@ -102,7 +102,7 @@ var (
 	})
 	anyPath  = rapid.SampledFrom([]string{"", "", "refresh", "log-in"})
 	anyFault = rapid.SampledFrom([]string{
-		"500", "no connection", "503 for 40 s", "429 for 2 s", "429 for 1 h", "429", "408",
+		"500", "503", "no connection", "503 for 40 s", "429 for 2 s", "429 for 1 h", "429", "408",
 		"cut off", "lost", "hang", "no token", "refusal",
 	})
 	anyCall = rapid.SampledFrom([]string{
@@ -111,7 +111,7 @@ var (
 	anyAccess = rapid.SampledFrom([]string{"access", "refresh", "both"})
 	anyStore  = rapid.SampledFrom([]string{
 		"well", "well", "slow", "slow afterwards", "failing",
-		"not loading", "not updating", "not storing", "silent",
+		"not loading", "not updating", "not storing", "silent", "hung",
 	})
 )
 

@@ -92,6 +92,7 @@ type run struct {
 	used  bool             // the hand need not wait for its first use
 	late  map[*access]bool // was past its end when it came
 
+	loads      int    // under way
 	inUpdate   bool   // while the Store's Update runs its function
 	updated    string // how the exchange's Update ended: "", "stored" or "failed"
 	underWay   int    // token requests
@@ -100,9 +101,11 @@ type run struct {
 	reloads    int    // of the exchange
 	result     string // of the last token request
 	retryAfter time.Duration
+	noLogIn    bool    // the last log-in of the exchange was refused
 	issued     *access // by the exchange, not told yet
 	told       *access // by the exchange
 	sent       string  // the refresh token in the last token request; "": none
+	doubt      string  // the refresh token that a fault may have used up; "": none
 	spare      string  // Refresh's own refresh token, after a stored one was refused: "" or as below
 
 	failed                     bool          // the exchange before
@@ -201,6 +204,9 @@ func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 	news := !r.knows[r.given]
 	r.knows[r.given] = true
 	r.news = news && r.inUpdate && r.given.fresh(time.Now())
+	if news {
+		r.doubt = "" // that one's refresh token is used, whichever it is
+	}
 	now := time.Now()
 	spent := !r.usable(r.hand, now.Add(-1)) // it serves to the very instant
 	if news && !r.inUpdate && w.store != nil && spent && r.usable(r.given, now) {
@@ -226,7 +232,7 @@ func (r *run) updateEnds() {
 // takes notes that a is the token in hand, ready for use.
 func (r *run) takes(a *access) {
 	r.hand, r.since, r.used = a, time.Now(), true
-	r.failed, r.passing, r.accused = false, false, false
+	r.failed, r.passing, r.accused, r.doubt = false, false, false, ""
 	r.late[a] = a.pastEnd(time.Now())
 	r.knows[a] = true
 }
@@ -263,6 +269,9 @@ func (r *run) begins(path, token string) {
 	if r.underWay++; r.underWay > 1 {
 		w.fail(oneExchange, "%s: %d token requests at a time", r.name, r.underWay)
 	}
+	if r.loads > 0 {
+		r.updated = "failed"
+	}
 	if w.store != nil && !r.inUpdate && r.updated != "failed" {
 		w.fail(oneExchange, "%s: a token request outside the Store's Update", r.name)
 	}
@@ -278,8 +287,14 @@ func (r *run) begins(path, token string) {
 		w.fail(backOff, "%s: a further try, the exchange before failed: %v, tries %d, Retry-After %v",
 			r.name, r.failed, r.transients, r.retryAfter)
 	}
+	refused := r.requests > 1 && r.result == refusing && r.sent == "" // the log-in before
+	if token != "" && token == r.doubt && w.history.flow != "refresh token" && !refused {
+		w.fail(noReuse, "%s: %s may be used up", r.name, token)
+	}
 	if r.sent = token; path == "refresh" {
 		r.sends(token)
+	} else {
+		r.noLogIn = false
 	}
 }
 
@@ -339,8 +354,13 @@ func (r *run) ends(a *answer) {
 		if a.spent != nil {
 			a.spent.spentBy = r
 		}
+	case refusing:
+		r.noLogIn = r.sent == "" || r.noLogIn
 	case transient:
 		r.transients++
+		if r.sent != "" && !a.unused() {
+			r.doubt = r.sent
+		}
 	}
 }
 
@@ -381,7 +401,8 @@ func (r *run) onExchange(e netoauth.Exchange) {
 		w.fail(toldOnce, "%s: OnExchange %v, after %s, told %v", r.name, e.Err, r.result, r.told)
 		return
 	}
-	if r.requests > 0 && errors.Is(e.Err, netoauth.ErrRejected) != (r.result == refusing) {
+	rejected := r.result != issuing && r.noLogIn || w.history.flow == "refresh token" && r.result == refusing
+	if r.requests > 0 && errors.Is(e.Err, netoauth.ErrRejected) != rejected {
 		w.fail(backOff, "%s: %v, after a %s", r.name, e.Err, r.result)
 	}
 	if e.Err == nil {
@@ -392,6 +413,7 @@ func (r *run) onExchange(e netoauth.Exchange) {
 		r.fails(e)
 	}
 	r.updated, r.requests, r.transients, r.reloads, r.result, r.retryAfter, r.told = "", 0, 0, 0, "", 0, nil
+	r.noLogIn = false
 }
 
 // fails checks the wait after a failed exchange: a random half to the whole of the doubled one, or
@@ -453,10 +475,10 @@ func (r *run) usable(a *access, now time.Time) bool {
 	return a != nil && (a.life == 0 || now.Before(a.serves(r.passing)))
 }
 
-// longest is how long a call may take that meets no token: Load 20 s, Update 20 s, exchange 30 s
-// and Update 20 s, all of it twice for a request that is refused, and a second for the body of a
-// 401.
-const longest = 2*90*time.Second + time.Second
+// longest is how long a call may take that meets no token: Load 5 s, Update 35 s, exchange 30 s and
+// Update 20 s, all of it twice for a request that is refused, a second for the body of a 401, and
+// one for Stores that do not heed their contexts.
+const longest = 2*90*time.Second + 2*time.Second
 
 // mayWait returns how long a call that starts now may wait for a token.
 func (r *run) mayWait(now time.Time) time.Duration {
@@ -509,6 +531,12 @@ func (r *run) call(c calls) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	may = r.mightHave(may, hand, start)
+	if strings.HasPrefix(c.what, "stream") && r.refused[hand] > 0 {
+		may = max(may, 5*time.Second) // for the renewal under way
+		if !r.usable(hand, start.Add(may)) {
+			may = longest
+		}
+	}
 	most := longest
 	if c.deadline > 0 {
 		most = c.deadline + time.Second // for the body of a 401

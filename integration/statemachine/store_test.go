@@ -41,14 +41,34 @@ func (s storeOf) enter(ctx context.Context, failing string) error {
 }
 
 func (s storeOf) Load(ctx context.Context) (*oauth2.Token, error) {
+	s.loads(1)
+	defer s.loads(-1)
 	err := s.enter(ctx, "not loading")
 	s.r.w.mu.Lock()
+	hung := s.r.w.store.mode == "hung"
+	s.r.w.mu.Unlock()
+	if hung {
+		time.Sleep(50 * time.Second) // whatever ctx says
+		return nil, errStore
+	}
+	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
+	if ctx.Err() != nil {
+		s.r.updated = "failed" // before it began
+	}
 	if err != nil {
 		s.r.isGiven(nil)
 		return nil, err
 	}
 	return s.r.isGiven(s.r.w.store.token), nil
+}
+
+// loads counts the Loads under way. While one is, or where it used up its time, Update counts as
+// failed.
+func (s storeOf) loads(n int) {
+	s.r.w.mu.Lock()
+	defer s.r.w.mu.Unlock()
+	s.r.loads += n
 }
 
 func (s storeOf) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) error {

@@ -48,7 +48,7 @@ func (s *Source) newFetch(refused []*Token) *Fetch {
 	now := time.Now()
 	return &Fetch{
 		Current: s.current.Load(), Refused: refused,
-		source: s, began: now, askedAt: now, retries: s.last.err == nil,
+		source: s, began: now, askedAt: now, retries: s.last.failingSince.IsZero(),
 		release: make(chan struct{}), done: make(chan struct{}),
 	}
 }
@@ -88,7 +88,9 @@ func (s *Source) land(f *Fetch) {
 	switch now := time.Now(); {
 	case f.token != nil:
 		s.take(f)
-		s.last = outcome{}
+		if s.last = s.last.recovered(); !f.token.Stored {
+			s.last = outcome{}
+		}
 	case f.LookOnly:
 		s.lookedAt = now
 	default:

@@ -68,8 +68,9 @@ func (s *Source) force(c *Token, waits bool) *Fetch {
 }
 
 // GetOnce is Get for a request that cannot be sent a second time: where the current token is in
-// doubt, it waits for the fetch of the next that is under way, doubtTimeout at most.
+// doubt, it waits for the fetch of the next that is under way, doubtTimeout at most in all.
 func (s *Source) GetOnce(ctx context.Context) (*Token, error) {
+	start := time.Now()
 	c, err := s.Get(ctx)
 	if err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func (s *Source) GetOnce(ctx context.Context) (*Token, error) {
 		return c, nil
 	}
 	defer f.waiting.Add(-1)
-	timer := time.NewTimer(doubtTimeout)
+	timer := time.NewTimer(doubtTimeout - time.Since(start))
 	defer timer.Stop()
 	select {
 	case <-f.done:

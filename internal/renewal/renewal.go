@@ -64,11 +64,14 @@ type Source struct {
 
 // outcome is what the last fetch that asked the API came to. The zero value is a success.
 type outcome struct {
-	err          error
+	err          error     // for callers without a usable token until retryAt
 	passing      bool      // err is a fault that may pass
-	failingSince time.Time // the end of the first of the failed ones in a row
+	failingSince time.Time // the end of the first of the failed ones in a row; zero: a token came since
 	retryAt      time.Time // no other before this
 }
+
+// recovered is o once a stored token has come. The API is left alone as it asked to be.
+func (o outcome) recovered() outcome { return outcome{err: o.err, retryAt: o.retryAt} }
 
 // New returns a Source without a token. fetch gets the next one: it runs in a goroutine of its own,
 // one at a time, and classify says what its error means. With looks, fetch is also called to look
@@ -186,7 +189,7 @@ func (s *Source) usableNow() *Token {
 // usable reports whether c can be sent. s.mu must be held.
 func (s *Source) usable(c *Token, now time.Time) bool {
 	margin := c.margin
-	if s.last.err != nil && s.last.passing || s.underWay != nil && s.underWay.queued {
+	if s.last.passing || s.underWay != nil && s.underWay.queued {
 		margin = min(margin, lastMargin)
 	}
 	return !now.After(c.end.Add(-margin))
@@ -220,7 +223,7 @@ type Status struct {
 	Current      *Token    // never nil
 	Usable       bool      // a caller would get Current without waiting
 	Refused      bool      // the API has answered Current with 401
-	Err          error     // of the last fetch that asked the API; nil: it brought a token
+	Err          error     // of the last fetch that asked the API; nil: a token has come since
 	FailingSince time.Time // the end of the first of the failed ones in a row; zero: none
 	RetryAt      time.Time // no fetch asks the API before this
 }
@@ -230,12 +233,15 @@ func (s *Source) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.current.Load()
-	return Status{
+	status := Status{
 		Current:      c,
 		Usable:       s.usable(c, time.Now()) && (s.underWay == nil || !s.underWay.holds),
 		Refused:      s.refused == c,
-		Err:          s.last.err,
 		FailingSince: s.last.failingSince,
 		RetryAt:      s.last.retryAt,
 	}
+	if !s.last.failingSince.IsZero() {
+		status.Err = s.last.err
+	}
+	return status
 }

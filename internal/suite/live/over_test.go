@@ -56,7 +56,7 @@ func TestError_ofATokenThatIsOverAsItComes(t *testing.T) {
 	for _, of := range []func(netoauth.Options) suite.Credential{user, refresher} {
 		act(t, of, netoauth.Options{}, []http.RoundTripper{over("O")}, func(t *testing.T, src oauth2.TokenSource, _ *script) {
 			_, err := src.Token()
-			if err == nil || errors.Is(err, netoauth.ErrRejected) || !strings.Contains(err.Error(), "expired as it comes") {
+			if err == nil || errors.Is(err, netoauth.ErrRejected) || !strings.Contains(err.Error(), "over as it comes") {
 				t.Errorf("error %v, want one that says so, and is no refusal of the credentials", err)
 			}
 			if err != nil && strings.Contains(err.Error(), "check the user name") {

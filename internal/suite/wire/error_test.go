@@ -114,7 +114,7 @@ func TestError_saysWhatToDo(t *testing.T) {
 		}{
 			{200, "", "proxy"}, {302, "", "URL"}, {400, `{"name":"N"}`, refused[f.name]},
 			{401, "", refused[f.name]}, {403, `{"name":"N"}`, refused[f.name]},
-			{403, "<html>", "not the API's own answer"}, {404, "", "URL"}, {404, "", "Server: nginx"}, {405, `{"message":"M"}`, "Server: nginx"},
+			{403, "<html>", "a gateway"}, {404, "", "URL"}, {404, "", `("nginx")`}, {405, `{"message":"M"}`, `("nginx")`},
 			{408, "", "try again"}, {429, "", "try again"}, {500, "", "try again"}, {503, "", "try again"},
 		} {
 			srv := serve(t, suite.Answer(tt.code, tt.body, "Server", "nginx"))

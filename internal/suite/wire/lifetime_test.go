@@ -80,7 +80,7 @@ func TestToken_lifetimeIsTheShorterOfExpiresInAndTheJWTs(t *testing.T) {
 				tok, err := f.at("https://api.test").Token(ctx)
 				if tt.want == over {
 					e := answered(t, f, "https://api.test", err)
-					mentions(t, err.Error(), "expired as it comes")
+					mentions(t, err.Error(), "over as it comes")
 					suite.Diff(t, tt.name+": status", 200, e.StatusCode)
 					suite.Diff(t, tt.name+": ErrRejected", false, errors.Is(err, netoauth.ErrRejected))
 					continue
