@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-const reserved = 64 << 10 // bytes on the disk before fn is called, mark included, well above what a token takes
+const reserved = 64 << 10 // bytes on the disk before fn is called, well above what a token takes
 
 // mark is at the end of every file that this package makes at Path.tmp, until that has taken the
 // place of the token file. It is white space to JSON: where a program is killed at that moment, the
@@ -57,7 +57,10 @@ func reserve(ctx context.Context, path string) (*os.File, error) {
 	}
 	space := make([]byte, reserved-len(mark))
 	rand.Read(space)
-	_, err = next.Write(append(space, mark...))
+	_, err = next.WriteAt(mark, int64(len(space))) // first, in case that the program is killed
+	if err == nil {
+		_, err = next.WriteAt(space, 0)
+	}
 	if err = cmp.Or(err, next.Sync()); err != nil {
 		discard(next)
 		err = reason(err)

@@ -111,7 +111,8 @@ func TestSealed_keepsATokenOutOfSight(t *testing.T) {
 
 // The same token looks different each time.
 func TestSealed_neverRepeatsItself(t *testing.T) {
-	if stored(t).token.AccessToken == stored(t).token.AccessToken {
+	first, second := stored(t), stored(t)
+	if first.token.AccessToken == second.token.AccessToken {
 		t.Error("two seals of one token are alike")
 	}
 }
