@@ -176,7 +176,10 @@ func TestNetotoken_keepsRotatedTokens(t *testing.T) {
 	seen := make(map[string]bool)
 	for i := range 15 {
 		srv.SetLifetimes(lifetimes[i%len(lifetimes)]*time.Second, 0)
-		wantAccepted(t, srv, "Bearer "+succeed(t, env, "-cache", file).token())
+		token := succeed(t, env, "-cache", file).token()
+		if lifetimes[i%len(lifetimes)] >= 29 { // the others can end before they are used, on a slow machine
+			wantAccepted(t, srv, "Bearer "+token)
+		}
 		seen[readCache(t, file).Token.RefreshToken] = true
 	}
 	if got := srv.Requests(netoauthtest.RefreshPath); got != len(seen) {

@@ -62,16 +62,30 @@ func TestNetotoken_readsThePasswordFromStdin(t *testing.T) {
 	}
 }
 
-func TestNetotoken_canBeInterruptedAtThePassword(t *testing.T) {
-	stdin, never := io.Pipe()
-	defer never.Close()
-	ctx, interrupt := context.WithCancel(t.Context())
-	interrupt()
-	var stdout, stderr bytes.Buffer
-	getenv := func(name string) string { return map[string]string{"NETO_USERNAME": "ann"}[name] }
-	c := &command{getenv: getenv, stdin: stdin, stdout: &stdout, stderr: &stderr}
-	status := c.run(ctx, []string{"-password-stdin"})
-	wantResult(t, result{130, "", "netotoken: interrupted\n"}, result{status, stdout.String(), stderr.String()})
+// A password that nobody writes holds up a run no longer than anything else.
+func TestNetotoken_endsWhileItWaitsForThePassword(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for name, tt := range map[string]struct {
+		ctx    context.Context
+		status int
+		says   string
+	}{
+		"interrupted": {ended, 130, "interrupted"},
+		"timed out":   {t.Context(), 1, "within 50ms (-timeout)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stdin, never := io.Pipe()
+			defer never.Close()
+			var stdout, stderr bytes.Buffer
+			getenv := func(name string) string { return map[string]string{"NETO_USERNAME": "ann"}[name] }
+			c := &command{getenv: getenv, stdin: stdin, stdout: &stdout, stderr: &stderr}
+			status := c.run(tt.ctx, []string{"-password-stdin", "-timeout=50ms"})
+			r := result{status, stdout.String(), stderr.String()}
+			wantResult(t, result{tt.status, "", r.stderr}, r)
+			wantOneLine(t, r, tt.says)
+		})
+	}
 }
 
 // Beside a NETOSECRET, NETO_URL may be there but not be another.

@@ -76,13 +76,12 @@ func (c *command) main(ctx context.Context, args []string) error {
 	if err := c.check(fs); err != nil {
 		return err
 	}
-	do, err := c.job(ctx)
-	if err != nil {
-		return err
-	}
 	limited, cancel := context.WithTimeout(ctx, c.timeout.Duration)
 	defer cancel()
-	err = do(limited)
+	do, err := c.job(limited)
+	if err == nil {
+		err = do(limited)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return errInterrupted

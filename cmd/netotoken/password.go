@@ -37,7 +37,7 @@ func (c *command) readPassword(ctx context.Context) (string, error) {
 	password = strings.TrimSuffix(password, "\r")
 	switch {
 	case ctx.Err() != nil:
-		return "", errInterrupted
+		return "", ctx.Err()
 	case err != nil && err != io.EOF:
 		return "", fmt.Errorf("reading the password: %w", err)
 	case password == "":

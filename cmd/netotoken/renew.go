@@ -18,7 +18,7 @@ type renewing struct {
 
 	mu     sync.Mutex // an exchange may outlast the run's patience
 	looked bool
-	old    oauth2.Token // the two tokens of what was stored at the first look; "": none
+	old    string // the access token that was stored at the first look; "": none
 }
 
 // Load is that of the Store below.
@@ -44,11 +44,11 @@ func (r *renewing) show(stored *oauth2.Token) *oauth2.Token {
 	if !r.looked {
 		r.looked = true
 		if stored != nil {
-			r.old = oauth2.Token{AccessToken: stored.AccessToken, RefreshToken: stored.RefreshToken}
+			r.old = stored.AccessToken
 		}
 	}
 	switch {
-	case stored == nil, stored.AccessToken != r.old.AccessToken, stored.RefreshToken != r.old.RefreshToken:
+	case stored == nil, stored.AccessToken != r.old:
 		return stored
 	case stored.RefreshToken == "":
 		return nil

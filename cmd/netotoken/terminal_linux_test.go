@@ -9,7 +9,7 @@ import (
 	"unsafe"
 )
 
-// terminal returns the end of a new terminal at which a program stands.
+// terminal returns the end of a new terminal at which a program stands. Somebody has typed a line.
 func terminal(t *testing.T) *os.File {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -29,6 +29,9 @@ func terminal(t *testing.T) *os.File {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { slave.Close() })
+	if _, err := master.WriteString("typed\n"); err != nil {
+		t.Fatal(err)
+	}
 	return slave
 }
 
