@@ -48,7 +48,11 @@ func (s storeOf) Load(ctx context.Context) (*oauth2.Token, error) {
 	hung := s.r.w.store.mode == "hung"
 	s.r.w.mu.Unlock()
 	if hung {
-		time.Sleep(50 * time.Second) // whatever ctx says
+		<-ctx.Done()
+		s.r.w.mu.Lock()
+		s.r.isGiven(nil)
+		s.r.w.mu.Unlock()
+		time.Sleep(45 * time.Second)
 		return nil, errStore
 	}
 	s.r.w.mu.Lock()
