@@ -37,3 +37,14 @@ func TestRunning_countsASecondOfATimeThatTheProgramStoodStill(t *testing.T) {
 		}
 	}
 }
+
+func TestStoodStill_holdsForWhatIsMadeOfAContextLater(t *testing.T) {
+	parent, cancel := WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	parent.Value(runningKey{}).(*running).look(time.Now().Add(time.Hour))
+	child, cancel := WithTimeout(parent, time.Minute)
+	defer cancel()
+	if !StoodStill(child) {
+		t.Error("false")
+	}
+}
