@@ -533,7 +533,7 @@ func (r *run) call(c calls) {
 	may = r.mightHave(may, hand, start)
 	if strings.HasPrefix(c.what, "stream") && r.refused[hand] > 0 {
 		may = max(may, 5*time.Second) // for the renewal under way
-		if !r.usable(hand, start.Add(may)) {
+		if hand.life > 0 && !start.Add(may).Before(hand.serves(false)) {
 			may = longest
 		}
 	}
