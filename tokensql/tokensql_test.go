@@ -883,7 +883,7 @@ func TestUpdate_givesTheLeaseFreeHoweverFEnds(t *testing.T) {
 				if v := <-ended; name == "panic" && v != "f" {
 					t.Errorf("the panic is %v, want f's own", v)
 				}
-				began, said := time.Now(), e.statements("")
+				said := e.statements("")
 				time.Sleep(time.Minute)
 				if n := e.statements("") - said; n > 0 {
 					t.Errorf("%d statements after its end", n)

@@ -146,7 +146,7 @@ func TestKeep_closesNoBodyWhileItIsRead(t *testing.T) {
 				if src.closed.Load() != 0 {
 					t.Errorf("closed before %v", tt.closed)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				synctest.Wait()
 				if src.closed.Load() == 0 {
 					t.Errorf("not closed after %v", tt.closed)

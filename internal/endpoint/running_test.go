@@ -35,7 +35,7 @@ func TestWithTimeout_endsAfterTheTimeThatTheProgramRuns(t *testing.T) {
 			if d > 0 {
 				time.Sleep(d - 1)
 				diff(t, d.String()+", before", "", endOf(ctx))
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 			}
 			diff(t, d.String(), context.DeadlineExceeded.Error(), endOf(ctx))
 			diff(t, d.String()+", a child", context.DeadlineExceeded.Error(), endOf(child))

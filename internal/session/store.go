@@ -32,11 +32,6 @@ var (
 	errEnded = errors.New("the goroutine was ended, does it call runtime.Goexit?")
 )
 
-// timeoutError is that of a method which took over d.
-func timeoutError(method string, d time.Duration) error {
-	return fmt.Errorf("%s of the Store took over %v: %w", method, d, context.DeadlineExceeded)
-}
-
 // call is a method of the Store under way in a goroutine of its own, because the method may ignore
 // its context. Then it is left behind, and until it returns the Store is not called that way again.
 type call struct{ done chan struct{} } // nil: there was none yet

@@ -122,6 +122,8 @@ func TestClient_ofASubAccountOverTheParents(t *testing.T) {
 	}, tap.take())
 }
 
+type layerKey struct{}
+
 // A layer keeps what lies between two Transports: here one that logs.
 func TestTransport_outermostDecidesTheToken(t *testing.T) {
 	layer := func(next http.RoundTripper) http.RoundTripper {
@@ -129,7 +131,7 @@ func TestTransport_outermostDecidesTheToken(t *testing.T) {
 	}
 	cloning := func(next http.RoundTripper) http.RoundTripper {
 		return suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
-			return next.RoundTrip(r.Clone(context.WithValue(r.Context(), "a key", "a value")))
+			return next.RoundTrip(r.Clone(context.WithValue(r.Context(), layerKey{}, "a value")))
 		})
 	}
 	bare := func(next http.RoundTripper) http.RoundTripper { return next }
