@@ -888,7 +888,7 @@ func TestUpdate_givesTheLeaseFreeHoweverFEnds(t *testing.T) {
 				if n := e.statements("") - said; n > 0 {
 					t.Errorf("%d statements after its end", n)
 				}
-				began = time.Now()
+				began := time.Now()
 				put(t, s, "next")
 				wantTook(t, began, 0, 0)
 			})
