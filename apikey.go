@@ -231,10 +231,10 @@ func (k *APIKey) Client(ctx context.Context) *http.Client {
 func (k *APIKey) flow(ctx context.Context) (*flow, error) {
 	key := *k
 	f := newFlow(ctx, "API key", k.Shortname, k.URL, k.Options,
-		notEmpty("Shortname", k.Shortname),
-		notEmpty("AppName", k.AppName),
-		notEmpty("AppKey", string(k.AppKey)),
-		notEmpty("SharedSecret", string(k.SharedSecret)))
+		endpoint.NotEmpty("Shortname", k.Shortname),
+		endpoint.NotEmpty("AppName", k.AppName),
+		endpoint.NotEmpty("AppKey", string(k.AppKey)),
+		endpoint.NotEmpty("SharedSecret", string(k.SharedSecret)))
 	f.credential = &key
 	return f, f.unusable
 }

@@ -64,8 +64,8 @@ func (p *Password) Client(ctx context.Context) *http.Client {
 func (p *Password) flow(ctx context.Context) (*flow, error) {
 	user := *p
 	f := newFlow(ctx, "password", p.Username, p.URL, p.Options,
-		notEmpty("Username", p.Username),
-		notEmpty("Password", string(p.Password)),
+		endpoint.NotEmpty("Username", p.Username),
+		endpoint.NotEmpty("Password", string(p.Password)),
 		endpoint.OneLine("Username", p.Username),
 		endpoint.OneLine("Password", string(p.Password)))
 	f.credential = &user

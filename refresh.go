@@ -21,17 +21,13 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// exchangeTimeout is for an exchange, all its tries included.
-const exchangeTimeout = 30 * time.Second
+const exchangeTimeout = 30 * time.Second // all its tries included
 
 // Refresh signs in with a refresh token and no credentials to log in again: once that token is
 // refused, a person must get another. In the API's reference it is "via Refresh Token", POST
 // /api/auth/bearer/refresh.
 type Refresh struct {
-	// URL is the API's base URL; "" means DefaultURL. /api/v1 or /v1 at its end is dropped, any
-	// other path stays as a prefix. It must be https, unless its host is localhost or a loopback
-	// address.
-	URL string
+	URL string // the API's base URL, as in [APIKey]; "" means DefaultURL
 
 	// RefreshToken is exchanged first, unless the Store or InitialToken has one: that is newer.
 	// Where that one is refused, with 400 or 401, RefreshToken is tried once. "" is an error
@@ -54,9 +50,7 @@ func (r *Refresh) Token(ctx context.Context) (*oauth2.Token, error) {
 
 // TokenSource returns a token source that caches the token and renews it ahead of its expiry, with
 // each refresh token it gets. It takes the HTTP client and the values from ctx, not its
-// cancellation.
-//
-// Most users will use [Refresh.Client] instead.
+// cancellation. Most users will use [Refresh.Client] instead.
 func (r *Refresh) TokenSource(ctx context.Context) oauth2.TokenSource {
 	return newTokenSource(ctx, r.flow)
 }
@@ -71,7 +65,7 @@ func (r *Refresh) flow(ctx context.Context) (*flow, error) {
 	own := string(r.RefreshToken)
 	problem := endpoint.OneLine("RefreshToken", own)
 	if r.Store == nil && (r.InitialToken == nil || r.InitialToken.RefreshToken == "") {
-		problem = cmp.Or(notEmpty("RefreshToken", own), problem)
+		problem = cmp.Or(endpoint.NotEmpty("RefreshToken", own), problem)
 	}
 	f := newFlow(ctx, "refresh token", "", r.URL, r.Options, problem)
 	f.own = own
@@ -88,20 +82,18 @@ type credential interface {
 	// logIn makes one log-in.
 	logIn(context.Context, *exchange) (*oauth2.Token, error)
 
-	// reload asks Reload, and returns nil where that has nothing new. secrets are those of what it
-	// has returned, also where it fails.
+	// reload asks Reload; nil is nothing new. secrets are of what it returned, also where it failed.
 	reload(context.Context) (next credential, secrets []string, err error)
 }
 
 // flow makes the exchanges of one credential, one at a time.
 type flow struct {
 	Options
-	ctx  context.Context // of the exchanges: the HTTP client and the values in it
-	name string          // as in Exchange
-	base *url.URL        // the API's origin and path prefix
-	own  string          // Refresh's own refresh token
-
-	unusable error // what is wrong with the credential; nil: nothing
+	ctx      context.Context // of the exchanges: the HTTP client and the values in it
+	name     string          // as in Exchange
+	base     *url.URL        // the API's origin and path prefix
+	own      string          // Refresh's own refresh token
+	unusable error           // what is wrong with the credential; nil: nothing
 
 	// The exchange under way alone uses these two, and publishes what others may know in known.
 	credential credential // in use; nil: there are only refresh tokens
@@ -130,14 +122,6 @@ func newFlow(
 		f.unusable = fmt.Errorf("netoauth: %s: %w", name, f.unusable)
 	}
 	return f
-}
-
-// notEmpty returns an error where a field has no value.
-func notEmpty(field, value string) error {
-	if value == "" {
-		return fmt.Errorf("%s is empty; set it", field)
-	}
-	return nil
 }
 
 // newTokenSource returns the live token source of a flow, or one that says why there is none.
@@ -199,19 +183,10 @@ func (f *flow) debug(message string, attrs ...any) {
 // unasked is the error of a try in which there was nothing to ask the API with.
 type unasked struct{ error }
 
-// later is the error of a refused log-in, after which a refresh was to be tried later.
-type later struct {
-	error
-	retryAfter time.Duration
-}
-
-func (l later) Unwrap() error { return l.error }
-
 // fault says what a failed exchange means for the next one.
 func fault(err error) renewal.Fault {
 	if e, answered := errors.AsType[*Error](err); answered {
-		l, _ := errors.AsType[later](err)
-		return renewal.Fault{Passing: !e.refused, RetryAfter: max(e.RetryAfter, l.retryAfter)}
+		return renewal.Fault{Passing: !e.refused, RetryAfter: e.RetryAfter}
 	}
 	_, unasked := errors.AsType[unasked](err)
 	return renewal.Fault{Passing: true, Unasked: unasked}
@@ -233,9 +208,9 @@ type exchange struct {
 	over      *oauth2.Token // the last token that was over as it came; nil: none was
 }
 
-// look returns what the Store has, or InitialToken in its place, where that is news and fresh. It
-// offers what is stale. Where a token that was taken over after a 401 was refused, too, the API is
-// to be asked: a Store whose Load lags behind would show one refused token after the other.
+// look returns what the Store has, or InitialToken in its place, where that is news and fresh; what
+// is stale it offers. Where a token that was taken over after a 401 was refused, too, it does not
+// look: a Store whose Load lags behind would show one refused token after the other.
 func (x *exchange) look() *renewal.Token {
 	if len(x.fetch.Refused) > 1 {
 		return nil
@@ -327,7 +302,7 @@ func (x *exchange) report(e Exchange) {
 		"endpoint", x.endpoint, "took", e.Took.String()}, outcome...)...)
 }
 
-// safe returns an error of the program's own Store or Reload with a text that quotes no credential.
+// safe returns an error of the Store or of Reload with a text that quotes no credential.
 func (x *exchange) safe(err error) error { return redact.NewError(x.secrets().Cause(err), err) }
 
 // secrets are all that x knows, and more.
@@ -454,8 +429,7 @@ func (x *exchange) refreshOnly(ctx context.Context, allowed bool) (*oauth2.Token
 	}
 	t, err := x.refresh(ctx, token)
 	e, _ := errors.AsType[*Error](err)
-	ofToken := e != nil &&
-		(e.StatusCode == http.StatusBadRequest || e.StatusCode == http.StatusUnauthorized)
+	ofToken := e != nil && (e.StatusCode == 400 || e.StatusCode == 401)
 	spare := x.session.Spare(token)
 	if !ofToken || spare == "" {
 		return t, err
@@ -467,9 +441,9 @@ func (x *exchange) refreshOnly(ctx context.Context, allowed bool) (*oauth2.Token
 // refresh exchanges token, a refresh token. An answer without another keeps it in use (RFC 6749
 // section 6).
 func (x *exchange) refresh(ctx context.Context, token string) (*oauth2.Token, error) {
-	hint := "logging in follows"
-	if x.credential == nil {
-		hint = "log in again for a new refresh token"
+	hint := "log in again for a new refresh token"
+	if x.credential != nil {
+		hint = "logging in follows"
 	}
 	x.refreshed, x.foreign = true, append(x.foreign, token)
 	r, err := x.post(ctx, endpoint.Request{
@@ -512,7 +486,10 @@ func (x *exchange) logIn(ctx context.Context, refresh bool) (*oauth2.Token, erro
 	if failure == nil {
 		return t, nil
 	}
-	return nil, later{err, fault(failure).RetryAfter}
+	if e, ok := errors.AsType[*Error](err); ok { // whichever of the two is to be tried later
+		e.RetryAfter = max(e.RetryAfter, fault(failure).RetryAfter)
+	}
+	return nil, err
 }
 
 // reload asks Reload after a refusal, and logs in with what is new.

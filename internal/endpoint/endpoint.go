@@ -39,6 +39,14 @@ type Request struct {
 	Secrets     redact.Secrets // the credentials in Body, and those behind it
 }
 
+// NotEmpty returns an error where a field has no value.
+func NotEmpty(field, value string) error {
+	if value == "" {
+		return fmt.Errorf("%s is empty; set it", field)
+	}
+	return nil
+}
+
 // OneLine returns an error where a field has a line break, which no user name, password or refresh
 // token has (RFC 6749 appendix A): a file that ends in one, say.
 func OneLine(field, value string) error {
