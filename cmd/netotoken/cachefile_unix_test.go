@@ -84,9 +84,17 @@ func TestNetotoken_readsACacheItCannotWrite(t *testing.T) {
 	first := succeed(t, env, "-cache", file)
 	program := filepath.Join(dir, "netotoken") // a copy, as the folder of the test is closed to that user
 	writeFile(t, program, readFile(t, testBinary()))
+	coverage, err := os.MkdirTemp("", "coverage") // open to that user, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(coverage) })
+	if err := os.Chmod(coverage, 0o777); err != nil {
+		t.Fatal(err)
+	}
 	asUser := func() result {
 		cmd := newCommand(env, "-cache", file)
-		cmd.Path = program
+		cmd.Path, cmd.Env = program, append(cmd.Env, "GOCOVERDIR="+coverage)
 		if root {
 			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 		}
