@@ -11,10 +11,10 @@ import (
 // between its invocations. An answer that came meanwhile lies in the socket, and is lost where the
 // deadline is over on waking.
 const (
-	glance  = 250 * time.Millisecond // between two looks at the clocks
-	counted = time.Second            // of what has passed between two looks, at most
-	stopped = 3 * time.Second        // has passed: the program stood still, and was not just slow
-	reading = time.Second            // is left at least after that, to read the answer
+	glance  = time.Second     // between two looks at the clocks
+	counted = time.Second     // of what has passed between two looks, at most
+	stopped = 3 * time.Second // has passed: the program stood still, and was not just slow
+	reading = time.Second     // is left at least after that, to read the answer
 )
 
 // running is a context that ends after a time that the program runs, or with its parent.
@@ -43,7 +43,7 @@ func WithTimeout(parent context.Context, d time.Duration) (context.Context, cont
 	}
 	ctx, cancel := context.WithCancel(r) // whose children need no goroutine each to follow r
 	if ctx.Err() == nil {
-		go r.watch(ctx.Done())
+		go r.watch(ctx.Done(), min(d, glance))
 	}
 	return ctx, cancel
 }
@@ -87,9 +87,10 @@ func (r *running) Value(key any) any {
 	return r.Context.Value(key)
 }
 
-// watch ends r when its time is over or its parent ends, and returns then or when r is canceled.
-func (r *running) watch(canceled <-chan struct{}) {
-	timer := time.NewTimer(0)
+// watch ends r when its time is over or its parent ends, and returns then or when r is canceled. It
+// looks at the clocks after first, and then every glance.
+func (r *running) watch(canceled <-chan struct{}, first time.Duration) {
+	timer := time.NewTimer(first)
 	defer timer.Stop()
 	for {
 		select {
