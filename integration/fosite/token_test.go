@@ -49,7 +49,7 @@ func TestToken_refused(t *testing.T) {
 			return key
 		}, 401, "Username or password are missing from the POST body."},
 		{"garbage for a refresh token", refreshWith(func(*testing.T, *server) string {
-			return "\x00é\n"
+			return "\x00é"
 		}), 400, "The refresh token is malformed or not valid."},
 		{"an access token for a refresh token", refreshWith(func(t *testing.T, s *server) string {
 			return s.logIn(t).AccessToken
