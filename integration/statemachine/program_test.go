@@ -533,7 +533,8 @@ func (r *run) call(c calls) {
 	may = r.mightHave(may, hand, start)
 	if strings.HasPrefix(c.what, "stream") && r.refused[hand] > 0 {
 		may = max(may, 5*time.Second) // for the renewal under way
-		if hand.life > 0 && !start.Add(may).Before(hand.serves(false)) {
+		short := w.shortest > 0 && w.shortest < time.Minute // the next one may be over as it comes
+		if short || hand.life > 0 && !start.Add(may).Before(hand.serves(false)) {
 			may = longest
 		}
 	}
