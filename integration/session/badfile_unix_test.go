@@ -31,13 +31,13 @@ func TestSession_leavesBadFilesAlone(t *testing.T) {
 		"empty":             {rewrite(""), "", "something else than a token"},
 		"garbage":           {rewrite("garbage\n"), "", "something else than a token"},
 		"cut off":           {truncate, "", "something else than a token"},
-		"huge":              {rewrite(strings.Repeat(" ", 1<<20+1)), "", "more than 1 MiB"},
-		"another Owner's":   {anotherOwner, "", "something else than a token of this Owner"},
+		"huge":              {rewrite(strings.Repeat(" ", 1<<20+1)), "", "1 MiB"},
+		"another Owner's":   {anotherOwner, "", "wner"},
 		"others may read":   {func(path string) error { return os.Chmod(path, 0o644) }, "", "chmod 600"},
-		"a pipe":            {pipe, "", "is a folder"},
-		"a link":            {link, "", "is a folder"},
+		"a pipe":            {pipe, "", "is not a regular file"},
+		"a link":            {link, "", "is not a regular file"},
 		"a directory":       {directory, "", "is a folder"},
-		"a pipe for a lock": {pipeForLock, ".lock", "is a folder"},
+		"a pipe for a lock": {pipeForLock, ".lock", "is not a regular file"},
 		"a read-only folder": {func(path string) error {
 			return os.Chmod(filepath.Dir(path), 0o500)
 		}, ".lock", "permission denied"},
