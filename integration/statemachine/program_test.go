@@ -532,7 +532,7 @@ func (r *run) call(c calls) {
 	defer w.mu.Unlock()
 	may = r.mightHave(may, hand, start)
 	if strings.HasPrefix(c.what, "stream") && r.refused[hand] > 0 {
-		may = max(may, 5*time.Second) // for the renewal under way
+		may = max(may, 5*time.Second)                       // for the renewal under way
 		short := w.shortest > 0 && w.shortest < time.Minute // the next one may be over as it comes
 		if short || hand.life > 0 && !start.Add(may).Before(hand.serves(false)) {
 			may = longest
