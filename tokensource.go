@@ -403,14 +403,21 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		c = next
 		resp, err = t.send(req, reqBody, c.Header, c.Header)
 	}
-	if refused(resp, err) {
+	switch {
+	case refused(resp, err):
 		src.renewal.Refuse(c)
+	case c.Stored && accepted(resp, err):
+		c.Accept()
 	}
 	return resp, err
 }
 
 func refused(resp *http.Response, err error) bool {
 	return err == nil && resp != nil && resp.StatusCode == http.StatusUnauthorized
+}
+
+func accepted(resp *http.Response, err error) bool {
+	return err == nil && resp != nil && resp.StatusCode/100 == 2
 }
 
 // authorizes reports whether req is to get a token of s. One that bears the token of a Transport

@@ -16,7 +16,7 @@ type Fetch struct {
 
 	// Refused are the tokens that the API has answered with 401, where that is why this fetch was
 	// started: the last is Current, and those before it, if any, were each replaced by a stored
-	// token, in this order. nil: no 401 has forced it.
+	// token that the API never accepted, in this order. nil: no 401 has forced it.
 	Refused []*Token
 
 	// LookOnly is set where the API must not be asked: the wait after a failed fetch is not over.

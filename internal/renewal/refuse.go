@@ -56,6 +56,9 @@ func (s *Source) force(c *Token, waits bool) *Fetch {
 	f := s.underWay
 	switch {
 	case s.forcible(time.Now()):
+		if c.accepted.Load() {
+			s.before = nil
+		}
 		f = s.newFetch(append(slices.Clone(s.before), c))
 	case !s.fetches():
 		return nil

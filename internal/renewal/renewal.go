@@ -54,7 +54,7 @@ type Source struct {
 	mu       sync.Mutex // guards what follows; never held across I/O
 	underWay *Fetch     // nil: none
 	refused  *Token     // the last one that the API answered with 401; nil: none
-	before   []*Token   // refused in a row, each replaced by a stored one, the last by the current
+	before   []*Token   // refused in a row, each replaced by a stored one that the API never accepted
 	forcedAt time.Time  // when the API was last asked because of a 401
 	lookedAt time.Time  // when the last look ended
 	last     outcome    // of the fetches that asked the API

@@ -314,7 +314,8 @@ func TestSource_getOnce(t *testing.T) {
 	})
 }
 
-// Each stored token that takes the place of a refused one may have been ended with it.
+// Each stored token that takes the place of a refused one may have been ended with it, unless the API
+// has accepted it since.
 func TestFetch_knowsWhichTokensWereRefused(t *testing.T) {
 	inBubble(t, false, func(t *testing.T, s *renewal.Source, d *desk) {
 		var seen [][]string
@@ -331,8 +332,12 @@ func TestFetch_knowsWhichTokensWereRefused(t *testing.T) {
 		d.set(func() { d.stored = nil })
 		third := s.Replace(t.Context(), second)
 		time.Sleep(30 * time.Second)
-		s.Replace(t.Context(), third)
-		diff(t, "refused", [][]string{{}, {"token 1"}, {"token 1", "stored"}, {"token 3"}}, seen)
+		d.set(func() { d.stored = storedToken(0) })
+		fourth := s.Replace(t.Context(), third)
+		fourth.Accept()
+		s.Replace(t.Context(), fourth)
+		diff(t, "refused",
+			[][]string{{}, {"token 1"}, {"token 1", "stored"}, {"token 3"}, {"stored"}}, seen)
 	})
 }
 

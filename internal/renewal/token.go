@@ -2,6 +2,7 @@ package renewal
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/netoauth/netoauth/internal/endpoint"
@@ -19,8 +20,8 @@ const (
 	lastMargin, maxMargin = time.Second, 10 * time.Second
 )
 
-// Token is an access token with its renewal point. It never changes. The zero value is no token,
-// which has expired.
+// Token is an access token with its renewal point. Nothing of it changes but accepted. The zero
+// value is no token, which has expired.
 type Token struct {
 	Token  oauth2.Token // as callers get it, a copy for each
 	Header string       // the Authorization header
@@ -32,6 +33,8 @@ type Token struct {
 	renewAt time.Time     // its renewal point
 	end     time.Time     // its expiry
 	margin  time.Duration // before the end
+
+	accepted atomic.Bool // the API has taken it; set once, by any request
 }
 
 // never is the end of a token without an expiry.
@@ -78,6 +81,14 @@ func validFor(t oauth2.Token, margin time.Duration) oauth2.Token {
 	once := oauth2.StaticTokenSource(&t)
 	valid, _ := oauth2.ReuseTokenSourceWithExpiry(nil, once, margin).Token()
 	return *valid
+}
+
+// Accept records that the API has taken t: if it refuses t later, t has ended since, and was no dead
+// one that came in the place of another.
+func (t *Token) Accept() {
+	if !t.accepted.Load() {
+		t.accepted.Store(true)
+	}
 }
 
 // Fresh reports whether it is not yet time to renew t.

@@ -75,6 +75,24 @@ func TestStore_401(t *testing.T) {
 	}
 }
 
+// A server that ends the old access token at each renewal gives every other program a 401 each time.
+// However often that happens, what the Store has is good.
+func TestStore_401AfterEachRenewalOfAnotherProgramLeadsToNoExchange(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		s := newStore(mustLogIn(t, w, 0))
+		client := flows["refresh token"](w, s.options()).Client(w.Ctx)
+		suite.MustGet(t, client, w.URL+"/")
+		for range 5 {
+			w.RevokeAccessTokens()
+			renew(t, w, s.get(), s)
+			before := w.Requests("")
+			suite.Diff(t, "status", 200, suite.MustGet(t, client, w.URL+"/"))
+			suite.Diff(t, "token requests", 0, w.Requests("")-before)
+		}
+	})
+}
+
 func TestStore_401LeadsToThreeRequestsAtMost(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		s := newStore(mustLogIn(t, w, 0))
