@@ -78,6 +78,7 @@ func TestUnsent_holdsWhereThereWasNoConnection(t *testing.T) {
 		return nil, errors.New("no resolver")
 	}}}
 	h2, trusting := h2Server(t)
+	trustingNobody := &tls.Config{RootCAs: x509.NewCertPool()} // nor what the system trusts, which differs
 	for _, tt := range []struct {
 		name, url string
 		rt        *http.Transport
@@ -85,7 +86,7 @@ func TestUnsent_holdsWhereThereWasNoConnection(t *testing.T) {
 	}{
 		{"refused", "http://" + refusing(t), &http.Transport{}, true},
 		{"no such host", "http://host.test", &http.Transport{DialContext: unknown.DialContext}, true},
-		{"TLS from a stranger", h2, &http.Transport{}, true},
+		{"TLS from a stranger", h2, &http.Transport{TLSClientConfig: trustingNobody}, true},
 		{"no TLS", "https://" + listen(t, silent), &http.Transport{}, true},
 		{"proxy refused", "https://api.test", via(refusing(t)), true},
 		{"CONNECT refused", "https://api.test", via(listen(t, refuse)), true},
