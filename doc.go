@@ -28,8 +28,9 @@
 //	fresh        the token                                 nothing
 //	stale        the token                                 its renewal, in the background
 //	expired      what the exchange brings, or its error    an exchange, one for all
-//	in doubt     the token; who was refused, or can send   its renewal, once in 30 s
-//	             a request only once, waits for the next
+//	in doubt     the token, but a request that was         its renewal, once in 30 s
+//	             refused, or cannot be sent twice, waits
+//	             for the next one
 //
 // So no request of a busy client waits for a renewal; after a pause as long as a token's life, the
 // first one does. A 401 from the API puts a token in doubt: it is renewed, and the requests that
@@ -39,8 +40,8 @@
 //	a renewal point                             random, 70 to 85 % of the lifetime
 //	the margin before the end                   a tenth of the lifetime, 10 s at most; 1 s while
 //	                                            renewals meet passing faults or wait for a Store
-//	an exchange, all its tries included         30 s, of time that the program runs
-//	tries of an exchange that somebody awaits   3 at a passing fault, if the one before did not fail
+//	an exchange, all its tries included         30 s, without the time for which the program is frozen
+//	tries of an exchange that somebody awaits   3 at a passing fault, after an exchange that succeeded
 //	the wait after a passing fault              1 s doubling to 15 s, a random half to the whole
 //	the wait after a refusal                    5 s doubling to 2 min, a random half to the whole
 //	Retry-After, where that is longer           10 min at most, and up to 15 s on top at random
@@ -48,12 +49,13 @@
 //	a Store                                     Load 5 s, Update 35 s before the exchange, 20 s after
 //
 // Renewal uses the refresh token while that works, and logs in where it is refused, has ended, or
-// met a fault. A refresh token whose answer was lost may be used up, and is not sent again by who
-// can log in.
+// met a fault. A refresh token whose answer was lost may be used up, and is not sent again where
+// the flow can log in instead.
 //
 // The context given to TokenSource and Client supplies the HTTP client ([oauth2.HTTPClient]) and
-// its values; its end does not end the source. No goroutine or timer outlives an exchange, so there
-// is nothing to close. A program that ends calls [Wait] first, so that no refresh token gets lost.
+// its values; its end does not end the source. No goroutine or timer outlives an exchange, so a
+// source needs no Close. But a program that ends calls [Wait] first, so that the refresh token that
+// an exchange under way is about to bring does not get lost.
 //
 // # Sessions
 //
@@ -73,7 +75,7 @@
 // which gets no token; and a Warn of each exchange that failed, of each fall-back and of a token
 // that could not be stored. Their attributes are
 //
-//	flow, account, took, expiry, err, retry_in   as in [Exchange], durations as text
+//	flow, account, took, expiry, err, retry_in   as in Exchange, durations as text
 //	endpoint                                     the URL of the last token request; "": none
 //	origin                                       that of the request which gets no token
 //	clock_off_by                                 how far the server's clock is ahead
@@ -94,9 +96,8 @@
 // oauth2.ReuseTokenSource(t, src) is dropped, because it would put a second cache above the source
 // and hide it from Transport: t becomes Options.InitialToken, or a Store keeps it.
 //
-// A layer inside that follows redirects or repeats requests by itself does so out of this package's
-// sight, with the token or the credentials of a log-in. Put retries outside, or have them stay at
-// the first answer.
+// A layer inside Transport that follows redirects or repeats requests by itself does so out of this
+// package's sight, and takes the token, or the credentials of a log-in, along.
 //
 // # Errors
 //
@@ -115,9 +116,9 @@
 // # What never happens
 //
 // No secret or token in an error, a log record or a formatted value. No token to another host, and
-// no credentials after a redirect. No request stuck behind someone else's renewal, and no good
-// token lost to one path's 401. No log-in per request while the log-in fails. No fleet that keeps
-// an overloaded endpoint down.
+// no credentials after a redirect. No request stuck behind a renewal for longer than its context
+// lasts, and none behind one that it could do without. No good token lost to one path's 401. No
+// log-in per request while the log-in fails. No fleet that keeps an overloaded endpoint down.
 //
 // For tests of programs that use the API there is the package netoauthtest, for a shell the command
 // netotoken.

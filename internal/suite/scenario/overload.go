@@ -47,7 +47,7 @@ type Overload struct {
 // Overloads are the kinds of overload that a fleet is measured in.
 var Overloads = [...]Overload{
 	{Name: "refusals cost nothing"},
-	{Name: "a refusal costs a tenth of an issue", RefusalCost: 0.1},
+	{Name: "a refusal costs a tenth of a token's work", RefusalCost: 0.1},
 	{Name: "after 2 min without an endpoint", Down: 2 * time.Minute},
 	{Name: "429 with Retry-After: 5", RetryAfter: 5 * time.Second},
 }
