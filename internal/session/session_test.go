@@ -107,6 +107,11 @@ func TestSession_nextRefreshToken(t *testing.T) {
 			w.issue(t, "issued", false)
 			diff(t, "news", "", w.load(t))
 		}, refreshOf("issued")},
+		{"issued and stored, then issued, but not stored", func(t *testing.T, w *world) {
+			w.issue(t, "first", true)
+			w.issue(t, "second", false)
+			diff(t, "news", "", w.load(t))
+		}, refreshOf("second")},
 		{"another program has renewed it since", func(t *testing.T, w *world) {
 			w.issue(t, "issued", true)
 			w.store.token = token("another's")
