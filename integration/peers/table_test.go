@@ -70,7 +70,9 @@ func TestTable(t *testing.T) {
 func write(t *testing.T, file, table string) {
 	fresh := map[string]string{}
 	for line := range strings.Lines(table) {
-		fresh[name(line)] = line
+		if !strings.HasPrefix(line, "| ---") { // as every table has one
+			fresh[name(line)] = line
+		}
 	}
 	var b strings.Builder
 	for line := range strings.Lines(read(t, file)) {
