@@ -69,7 +69,7 @@ func NewStoredToken(t *oauth2.Token, now time.Time) *Token {
 	c := NewToken(&stored, lifetime)
 	c.Stored = true
 	if stale {
-		c.renewAt = time.Time{}
+		c.renewAt = now
 	}
 	return c
 }

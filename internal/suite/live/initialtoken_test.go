@@ -116,6 +116,23 @@ func TestOptions_initialTokenThatIsStaleIsRenewedFirst(t *testing.T) {
 	}
 }
 
+// One whose age is not known is renewed as soon as that works, though the first renewal has failed.
+func TestOptions_initialTokenOfUnknownAgeIsRenewedAfterAFailure(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.Key.InitialToken = &oauth2.Token{AccessToken: "t", ExpiresIn: 300}
+		w.Fail(-1, netoauthtest.Status(503))
+		src := w.Key.TokenSource(w.Ctx)
+		suite.Diff(t, "token", "t", suite.MustToken(t, src))
+		w.Fail(0, nil)
+		time.Sleep(15 * time.Second)
+		suite.MustToken(t, src)
+		netoauth.Wait(t.Context(), src)
+		if suite.MustToken(t, src) == "t" {
+			t.Error("it is still in use")
+		}
+	})
+}
+
 func TestOptions_initialTokenMayLastForCenturies(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		for years := 1; years < 400; years++ {
