@@ -15,5 +15,5 @@
 //
 // A program is the binary of this test, started anew, with a credential and a token file from
 // package tokenfile. It sends requests through the credential's Client, and ends with
-// netoauth.Wait.
+// netoauth.Wait: where its standard input does or, as a daemon, at SIGTERM.
 package session

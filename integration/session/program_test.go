@@ -48,6 +48,7 @@ type program struct {
 
 	Requests int  // how many to send; 0: one every 20 ms, until standard input ends
 	Exchange bool // one exchange by Token in place of requests
+	Daemon   bool // to send requests until SIGTERM
 	Nobody   bool // give up root first
 }
 
@@ -139,7 +140,11 @@ func TestMain(m *testing.M) {
 	if err == nil && p.Nobody {
 		err = becomeNobody()
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case p.Daemon:
+		err = p.daemon()
+	default:
 		err = p.run()
 	}
 	if err != nil {
@@ -207,6 +212,7 @@ func (r *report) request(client *http.Client, url string) {
 // credential is what the three flows have in common.
 type credential interface {
 	Token(context.Context) (*oauth2.Token, error)
+	TokenSource(context.Context) oauth2.TokenSource
 	Client(context.Context) *http.Client
 }
 
