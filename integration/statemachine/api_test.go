@@ -17,6 +17,8 @@ import (
 	"strings"
 	"testing/iotest"
 	"time"
+
+	"golang.org/x/oauth2"
 )
 
 const address = "https://api.example"
@@ -38,7 +40,7 @@ type api struct {
 // access is an access token.
 type access struct {
 	name    string
-	to      *run // whose token request brought it
+	to      *run // whose token request brought it; nil: that of a shell
 	session *session
 	sent    time.Time     // when that request was sent
 	life    time.Duration // 0: without an end
@@ -109,11 +111,12 @@ func (r *run) resource(req *http.Request) *http.Response {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s, ok := req.Context().Value(sentKey{}).(*sent); ok && s.at.IsZero() {
-		s.at = time.Now()
+		s.at, s.hand = time.Now(), r.hand
 	}
 	_, name, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	a := r.carries(name)
 	if a != nil && a.good(time.Now()) && req.URL.Path == "/good" {
+		r.accepted(a)
 		return w.response(http.StatusOK, 0, io.NopCloser(strings.NewReader("{}")))
 	}
 	if a != nil {
@@ -137,6 +140,16 @@ type answer struct {
 	err        error   // instead of an answer
 	issued     *access // in body
 	spent      *grant  // what another one in body takes the place of
+}
+
+// token returns what a brings to who has sent the refresh token sent.
+func (a *answer) token(sent string) *oauth2.Token {
+	t := &oauth2.Token{RefreshToken: sent}
+	json.Unmarshal([]byte(a.body), t)
+	if life := a.issued.life; life > 0 {
+		t.Expiry = a.issued.sent.Add(life)
+	}
+	return t
 }
 
 // result of a token request, for the model.
@@ -258,6 +271,9 @@ func (w *world) settle(r *run, path, fault string, form url.Values, body []byte)
 	w.numbers++
 	name := fmt.Sprintf("access-token-%d", w.numbers)
 	a := &access{name: name, to: r, session: s, sent: time.Now(), life: w.life}
+	if spent != nil && w.history.ends {
+		w.endAccess(s)
+	}
 	w.access[a.name] = a
 	fields := map[string]any{"access_token": a.name, "token_type": "bearer"}
 	if a.life > 0 {
@@ -279,6 +295,13 @@ func (w *world) settle(r *run, path, fault string, form url.Values, body []byte)
 	text, _ := json.Marshal(fields)
 	result.body = string(text)
 	return result
+}
+
+// endAccess ends the access tokens of s.
+func (w *world) endAccess(s *session) {
+	for _, a := range w.access {
+		a.revoked = a.revoked || a.session == s
+	}
 }
 
 // nextGrant returns the refresh token that goes with an access token, nil: none.

@@ -18,13 +18,14 @@ type history struct {
 	life      time.Duration // of access tokens; 0: they have no end
 	refreshes string        // the refresh token that a refresh brings: "another", the "same" or "none"
 	refLife   time.Duration // of refresh tokens; 0: the API does not tell, and they have no end
+	ends      bool          // a refresh ends the access tokens that the session had before
 	steps     []step
 }
 
 func (h history) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "  %s, store %v (ExpiresIn %v), reload %v, life %v, refresh token %q for %v\n",
-		h.flow, h.store, h.expiresIn, h.reload, h.life, h.refreshes, h.refLife)
+	fmt.Fprintf(&b, "  %s, store %v (ExpiresIn %v), reload %v, life %v, refresh token %q for %v, ends %v\n",
+		h.flow, h.store, h.expiresIn, h.reload, h.life, h.refreshes, h.refLife, h.ends)
 	for i, s := range h.steps {
 		fmt.Fprintf(&b, "  %2d %v\n", i+1, s)
 	}
@@ -61,6 +62,7 @@ type (
 	secret  struct{ handedOut bool }              // the API's is another; Reload has it at once
 	handOut struct{}                              // Reload has the API's secret
 	storeIs struct{ mode string }                 // what the Store does from now on
+	renewed struct{}                              // a program of a shell renews the stored session
 	restart struct {
 		program      int
 		crash, fresh bool
@@ -82,6 +84,7 @@ func (s clock) String() string   { return fmt.Sprintf("the API's clock is %v ahe
 func (s secret) String() string  { return fmt.Sprintf("another secret, handed out: %v", s.handedOut) }
 func (s handOut) String() string { return "the secret is handed out" }
 func (s storeIs) String() string { return "the Store is " + s.mode }
+func (renewed) String() string   { return "the session is renewed from a shell" }
 func (s restart) String() string {
 	return fmt.Sprintf("program %d restarts, crash %v, fresh %v", s.program, s.crash, s.fresh)
 }
@@ -152,6 +155,7 @@ var (
 	anySecret  = of(func(t *rapid.T) secret { return secret{rapid.Bool().Draw(t, "handedOut")} })
 	anyHandOut = rapid.Just(step(handOut{}))
 	anyStoreIs = of(func(t *rapid.T) storeIs { return storeIs{anyStore.Draw(t, "mode")} })
+	anyRenewed = rapid.Just(step(renewed{}))
 	anyRestart = of(func(t *rapid.T) restart {
 		crash, fresh := rapid.Bool().Draw(t, "crash"), rapid.Bool().Draw(t, "fresh")
 		return restart{anyProgram.Draw(t, "program"), crash, fresh}
@@ -163,7 +167,7 @@ var anyStep = rapid.OneOf(
 	anyCalls, anyCalls, anyCalls, anyCalls, anyCalls, anyCalls, anyCalls,
 	anyPass, anyPass, anyPass, anyPassLife, anyPassLife, anyPassLife,
 	anyFaults, anyFaults, anySlow, anyRevoke, anyLives, anyClock, anySecret, anyHandOut,
-	anyStoreIs, anyRestart,
+	anyStoreIs, anyRestart, anyRenewed, anyRenewed,
 )
 
 var anyHistory = rapid.Custom(func(t *rapid.T) history {
@@ -175,6 +179,7 @@ var anyHistory = rapid.Custom(func(t *rapid.T) history {
 		life:      anyLife.Draw(t, "life"),
 		refreshes: rapid.SampledFrom([]string{"another", "another", "same", "none"}).Draw(t, "refreshes"),
 		refLife:   anyRefLife.Draw(t, "refLife"),
+		ends:      rapid.Bool().Draw(t, "ends"),
 		steps:     slices.Concat(rapid.SliceOfN(rapid.SliceOfN(anyStep, 1, 40), 1, 12).Draw(t, "steps")...),
 	}
 })

@@ -30,12 +30,14 @@ type world struct {
 	shortest  time.Duration
 	programs  []*run // now
 	runs      []*run // all
+	shell     *run   // stands for the programs of a shell; it has but a name
+	moment    int    // grows whenever all that goes on waits
 	notes     []string
 	broken    invariant // the first; 0: none
 }
 
 func newWorld(ctx context.Context, h history) *world {
-	w := &world{history: h, ctx: ctx, begun: time.Now(), shortest: h.life}
+	w := &world{history: h, ctx: ctx, begun: time.Now(), shortest: h.life, shell: &run{name: "a shell"}}
 	w.api = api{
 		access: map[string]*access{}, grants: map[string]*grant{}, ids: map[string]bool{},
 		life: h.life, refLife: h.refLife,
@@ -57,10 +59,11 @@ func (w *world) note(format string, args ...any) {
 	w.notes = append(w.notes, fmt.Sprintf("%12v  ", time.Since(w.begun))+fmt.Sprintf(format, args...))
 }
 
-// plays notes what the history does. It locks mu.
+// plays notes what the history does next, when all that goes on waits. It locks mu.
 func (w *world) plays(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.moment++
 	w.note(format, args...)
 }
 
@@ -89,8 +92,12 @@ type run struct {
 	taken *access          // over, in an Update that has not ended
 	hand  *access          // the token in hand; nil: none
 	since time.Time        // when it came into the hand
+	came  int              // and in which of the world's moments
 	used  bool             // the hand need not wait for its first use
 	late  map[*access]bool // was past its end when it came
+
+	unproven int // stored tokens taken over in a row that the API never accepted
+	asked    int // all token requests
 
 	loads      int    // under way
 	inUpdate   bool   // while the Store's Update runs its function
@@ -210,7 +217,7 @@ func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 	now := time.Now()
 	spent := !r.usable(r.hand, now.Add(-1)) // it serves to the very instant
 	if news && !r.inUpdate && w.store != nil && spent && r.usable(r.given, now) {
-		r.hand, r.used = r.given, false
+		r.hand, r.since, r.came, r.used = r.given, now, w.moment, false
 	}
 	if stored == nil {
 		return nil
@@ -231,7 +238,7 @@ func (r *run) updateEnds() {
 
 // takes notes that a is the token in hand, ready for use.
 func (r *run) takes(a *access) {
-	r.hand, r.since, r.used = a, time.Now(), true
+	r.hand, r.since, r.came, r.used = a, time.Now(), r.w.moment, true
 	r.failed, r.passing, r.accused, r.doubt = false, false, false, ""
 	r.late[a] = a.pastEnd(time.Now())
 	r.knows[a] = true
@@ -255,6 +262,7 @@ func (h takeOvers) Handle(_ context.Context, record slog.Record) error {
 		return nil
 	}
 	h.r.tookOver = true
+	h.r.unproven++
 	if h.r.inUpdate {
 		h.r.taken = h.r.given
 	} else {
@@ -276,6 +284,7 @@ func (r *run) begins(path, token string) {
 		w.fail(oneExchange, "%s: a token request outside the Store's Update", r.name)
 	}
 	r.requests++
+	r.asked++
 	switch {
 	case now.Before(r.notBefore):
 		w.fail(backOff, "%s: a token request %v early", r.name, r.notBefore.Sub(now))
@@ -385,6 +394,7 @@ func (r *run) onToken(t *oauth2.Token) {
 	r.last, r.issued, r.told, a.told = &told, nil, a, true
 	failed := r.failed
 	r.takes(a)
+	r.unproven = 0
 	r.failed = failed // until OnExchange
 }
 
@@ -483,12 +493,22 @@ const longest = 2*90*time.Second + 2*time.Second
 // mayWait returns how long a call that starts now may wait for a token.
 func (r *run) mayWait(now time.Time) time.Duration {
 	switch {
-	case !r.usable(r.hand, now):
+	case !r.usable(r.hand, now) || !r.settled(now):
 		return longest
 	case r.used || r.hand.fresh(now):
 		return 0
 	}
 	return min(5*time.Second, r.hand.serves(r.passing).Sub(now)) // a stored token, before its first use
+}
+
+// settled reports whether all callers meet the token in hand, and none the one before.
+func (r *run) settled(now time.Time) bool { return r.since.Before(now) || r.came < r.w.moment }
+
+// accepted notes that the API has taken a.
+func (r *run) accepted(a *access) {
+	if a == r.hand {
+		r.unproven = 0
+	}
 }
 
 // mightHave returns may, and longest where the token in hand at start served only while renewals
@@ -502,15 +522,18 @@ func (r *run) mightHave(may time.Duration, hand *access, start time.Time) time.D
 
 type sentKey struct{}
 
-// sent is when a request came to the API first.
-type sent struct{ at time.Time }
+// sent is when a request came to the API first, and the token in the program's hand then.
+type sent struct {
+	at   time.Time
+	hand *access
+}
 
 // call makes a call and checks how long it took and what it came to. It locks mu.
 func (r *run) call(c calls) {
 	w, start := r.w, time.Now()
 	w.mu.Lock()
 	may := r.mayWait(start)
-	hand, settled := r.hand, r.since.Before(start) // or callers may meet the one before
+	hand, settled, offer := r.hand, r.settled(start), r.offerOf(c, start)
 	w.mu.Unlock()
 	if c.what == "token" {
 		r.callToken(start, hand, may)
@@ -548,13 +571,16 @@ func (r *run) call(c calls) {
 	if took > most {
 		w.fail(noWait, "%s: %v took %v, want at most %v", r.name, c, took, most)
 	}
+	if offer != nil && ctx.Err() == nil {
+		r.wantsTaken(offer, resp, err)
+	}
 	if may == longest || may > 0 && ctx.Err() != nil {
 		return
 	}
 	if s.at.IsZero() || s.at.Sub(start) > may {
 		w.fail(noWait, "%s: %v was sent at %v, but had a usable token at %v: %v", r.name, c, s.at, start, err)
 	}
-	good := settled && hand.good(s.at) && !r.late[r.hand] && req.URL.Path == "/good"
+	good := settled && hand.good(s.at) && (s.hand == nil || s.hand.good(s.at)) && !r.late[r.hand] && req.URL.Path == "/good"
 	if good && (err != nil || resp.StatusCode != http.StatusOK) {
 		w.fail(nothingLost, "%s: %v came to %v, %v with a good token in hand", r.name, c, resp, err)
 	}

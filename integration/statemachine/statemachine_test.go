@@ -35,6 +35,7 @@ const (
 	boundedNumber                      // exchanges are as few as time, failures and 401s explain
 	nothingLeft                        // no goroutine and no exchange is left at the end
 	nothingLost                        // no request fails with a good token, and trouble passes
+	takenOver                          // after a 401, what another program has stored is taken over
 )
 
 func (i invariant) String() string {
@@ -42,6 +43,7 @@ func (i invariant) String() string {
 		oneExchange: "one exchange at a time", noReuse: "no refresh token twice", noWait: "nobody waits",
 		noPastEnd: "no token past its end", backOff: "back-off", toldOnce: "told once, in order, before use",
 		boundedNumber: "number of exchanges", nothingLeft: "nothing left behind", nothingLost: "nothing lost",
+		takenOver: "taken over after a 401",
 	}[i] + " (invariant " + strconv.Itoa(int(i)) + ")"
 }
 

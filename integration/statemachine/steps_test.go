@@ -2,6 +2,7 @@ package statemachine_test
 
 import (
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/netoauth/netoauth"
@@ -85,6 +86,35 @@ func (s storeIs) play(w *world) {
 	if w.store != nil {
 		w.store.mode = s.mode
 	}
+}
+
+// play renews the session as a program does that ends at once, and is not held up by the Store's mode.
+// Where another Update is under way, it gives up.
+func (renewed) play(w *world) {
+	if w.store == nil {
+		return
+	}
+	select {
+	case w.store.lock <- struct{}{}:
+		defer func() { <-w.store.lock }()
+	default:
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.store.token == nil {
+		return
+	}
+	form := url.Values{"refresh_token": {w.store.token.RefreshToken}}
+	a := w.settle(nil, "refresh", "", form, nil)
+	if a.issued == nil {
+		return
+	}
+	if a.spent != nil {
+		a.spent.spentBy = w.shell
+	}
+	w.keeps(a.token(form.Get("refresh_token")))
+	w.note("the Store has %s from a shell", a.issued.name)
 }
 
 func (s restart) play(w *world) {

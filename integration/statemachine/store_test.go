@@ -130,15 +130,21 @@ func (s storeOf) closes() string {
 	return mode
 }
 
-// keeps stores a token: without its Extra, and with ExpiresIn if the history has it.
+// keeps stores a token for r: without its Extra, and with ExpiresIn if the history has it.
 func (s storeOf) keeps(t *oauth2.Token) {
 	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
+	s.r.w.keeps(t)
+	s.r.updated = "stored"
+}
+
+// keeps puts a token into the Store.
+func (w *world) keeps(t *oauth2.Token) {
 	k := &oauth2.Token{
 		AccessToken: t.AccessToken, TokenType: t.TokenType, RefreshToken: t.RefreshToken, Expiry: t.Expiry,
 	}
-	if s.r.w.history.expiresIn {
+	if w.history.expiresIn {
 		k.ExpiresIn = t.ExpiresIn
 	}
-	s.r.w.store.token, s.r.w.store.had[t.AccessToken], s.r.updated = k, true, "stored"
+	w.store.token, w.store.had[t.AccessToken] = k, true
 }

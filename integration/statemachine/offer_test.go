@@ -1,0 +1,44 @@
+package statemachine_test
+
+import (
+	"net/http"
+	"time"
+)
+
+// offer is a good token that the Store has when a call begins whose own token has been ended, as it
+// is where the other program's renewal has ended it.
+type offer struct {
+	of    *access
+	asked int // token requests of the program by then
+}
+
+// offerOf returns the offer that the call c, which begins now, must take up, nil: none. A 401 has no
+// effect within 30 s of an exchange and in the wait after one that failed, and after two stored
+// tokens that the API refused before it took any, the program asks for one of its own.
+func (r *run) offerOf(c calls, now time.Time) *offer {
+	w := r.w
+	if w.store == nil || w.store.token == nil || w.store.mode != "well" || c.what != "GET" && c.what != "POST" {
+		return nil
+	}
+	a := w.access[w.store.token.AccessToken]
+	dead := r.usable(r.hand, now) && r.settled(now) && r.used && !r.hand.good(now)
+	waits := now.Before(r.notBefore) || !r.reported.IsZero() && now.Sub(r.reported) < 31*time.Second
+	busy := r.loads > 0 || r.inUpdate || r.requests > 0
+	if !dead || waits || busy || r.unproven > 1 || r.knows[a] || !a.good(now) || !a.fresh(now) {
+		return nil
+	}
+	return &offer{a, r.asked}
+}
+
+// wantsTaken checks that a call has taken up o, unless the API has ended or refused that token
+// meanwhile.
+func (r *run) wantsTaken(o *offer, resp *http.Response, err error) {
+	switch now := time.Now(); {
+	case !o.of.good(now) || !o.of.fresh(now) || r.refused[o.of] > 0:
+	case r.asked > o.asked:
+		r.w.fail(takenOver, "%s: an exchange after a 401, although the Store has %s", r.name, o.of.name)
+	case err != nil || resp.StatusCode != http.StatusOK:
+		r.w.fail(takenOver, "%s: a call came to %v, %v, although the Store has %s",
+			r.name, resp, err, o.of.name)
+	}
+}
