@@ -340,7 +340,7 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 	if called && t == nil && err == nil {
 		return nil, failure // f has ended the goroutine
 	}
-	if failure != nil && (!called || err == nil || x.over != nil) { // else it is that of f
+	if failure != nil && (!called || err == nil || !errors.Is(failure, err)) { // else it is f's
 		x.storeErr = x.safe(failure)
 	}
 	switch {
