@@ -93,6 +93,44 @@ func TestStore_401AfterEachRenewalOfAnotherProgramLeadsToNoExchange(t *testing.T
 	})
 }
 
+// Where a 401 may not lead to an exchange, because one has just failed or was forced, the Store is looked at all the
+// same, by one request a second.
+func TestStore_401IsAnsweredFromItWhereNoExchangeMayBe(t *testing.T) {
+	for name, failed := range map[string]bool{"in the wait after a failure": true, "within 30 s of a forced one": false} {
+		t.Run(name, func(t *testing.T) {
+			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				s := newStore(mustLogIn(t, w, 0))
+				client := of(s.options()).Client(w.Ctx)
+				suite.MustGet(t, client, w.URL+"/")
+				w.RevokeAccessTokens()
+				if failed {
+					w.Fail(-1, netoauthtest.Status(429, "Retry-After", "600"))
+					suite.Diff(t, "status, the exchange failing", 401, suite.MustGet(t, client, w.URL+"/"))
+					w.Fail(0, nil)
+				} else {
+					suite.Diff(t, "status, after an exchange", 200, suite.MustGet(t, client, w.URL+"/"))
+					w.RevokeAccessTokens()
+				}
+				time.Sleep(time.Second)
+				s.take()
+				before := w.Requests("")
+				for range 5 {
+					suite.Diff(t, "status, nothing new", 401, suite.MustGet(t, client, w.URL+"/"))
+				}
+				suite.Diff(t, "calls within a second", []string{"Load"}, s.take())
+				suite.Diff(t, "token requests", 0, w.Requests("")-before)
+
+				time.Sleep(time.Second)
+				s.put(mustLogIn(t, w, 0))
+				before = w.Requests("")
+				suite.Diff(t, "status, another program's token stored", 200, suite.MustGet(t, client, w.URL+"/"))
+				suite.Diff(t, "token requests", 0, w.Requests("")-before)
+			})
+		})
+	}
+}
+
 func TestStore_401LeadsToThreeRequestsAtMost(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		s := newStore(mustLogIn(t, w, 0))
