@@ -416,8 +416,11 @@ func refused(resp *http.Response, err error) bool {
 	return err == nil && resp != nil && resp.StatusCode == http.StatusUnauthorized
 }
 
+// accepted reports whether the API has taken the token of a request that it did not refuse: whom it
+// answers 404, say, it knows. What is overloaded may not have looked at the token.
 func accepted(resp *http.Response, err error) bool {
-	return err == nil && resp != nil && resp.StatusCode/100 == 2
+	return err == nil && resp != nil && resp.StatusCode < 500 &&
+		resp.StatusCode != http.StatusTooManyRequests
 }
 
 // authorizes reports whether req is to get a token of s. One that bears the token of a Transport

@@ -76,21 +76,26 @@ func TestStore_401(t *testing.T) {
 }
 
 // A server that ends the old access token at each renewal gives every other program a 401 each time.
-// However often that happens, what the Store has is good.
+// However often that happens, what the Store has is good, also to a program whose requests the API takes but does not
+// fulfil.
 func TestStore_401AfterEachRenewalOfAnotherProgramLeadsToNoExchange(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		s := newStore(mustLogIn(t, w, 0))
-		client := flows["refresh token"](w, s.options()).Client(w.Ctx)
-		suite.MustGet(t, client, w.URL+"/")
-		for range 5 {
-			w.RevokeAccessTokens()
-			renew(t, w, s.get(), s)
-			before := w.Requests("")
-			suite.Diff(t, "status", 200, suite.MustGet(t, client, w.URL+"/"))
-			suite.Diff(t, "token requests", 0, w.Requests("")-before)
-		}
-	})
+	for _, status := range []int{200, 304, 403, 404} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.Handle("/", netoauthtest.Status(status))
+				s := newStore(mustLogIn(t, w, 0))
+				client := flows["refresh token"](w, s.options()).Client(w.Ctx)
+				suite.MustGet(t, client, w.URL+"/")
+				for range 5 {
+					w.RevokeAccessTokens()
+					renew(t, w, s.get(), s)
+					before := w.Requests("")
+					suite.Diff(t, "status", status, suite.MustGet(t, client, w.URL+"/"))
+					suite.Diff(t, "token requests", 0, w.Requests("")-before)
+				}
+			})
+		})
+	}
 }
 
 // Where a 401 may not lead to an exchange, because one has just failed or was forced, the Store is looked at all the
