@@ -209,7 +209,7 @@ func (e *Error) Is(target error) bool { return target == ErrRejected && e.reject
 // Unwrap returns the [oauth2.RetrieveError] and, for an answer cut off half way, its cause.
 func (e *Error) Unwrap() []error { return e.causes }
 
-// own returns err as a cause, nil where it has the [Error] of another exchange: a network's, a Store's.
+// own returns err as a cause: nil where it has the [Error] of another exchange, as of a network.
 func own(err error) error {
 	if _, other := errors.AsType[*Error](err); !other {
 		return err
