@@ -303,7 +303,7 @@ func (x *exchange) report(e Exchange) {
 }
 
 // safe returns an error of the Store or of Reload with a text that quotes no credential.
-func (x *exchange) safe(err error) error { return redact.NewError(x.secrets().Cause(err), err) }
+func (x *exchange) safe(e error) error { return redact.NewError(x.secrets().Cause(e), own(e)) }
 
 // secrets are all that x knows, and more.
 func (x *exchange) secrets(more ...string) redact.Secrets {
@@ -340,7 +340,7 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 	if called && t == nil && err == nil {
 		return nil, failure // f has ended the goroutine
 	}
-	if failure != nil && (!called || err == nil || x.over != nil) { // else it is that of f
+	if failure != nil && (!called || err == nil || !errors.Is(failure, err)) { // else it is f's
 		x.storeErr = x.safe(failure)
 	}
 	switch {
@@ -527,7 +527,7 @@ func (x *exchange) post(
 	if err != nil {
 		x.silent = x.silent || errors.Is(err, context.DeadlineExceeded)
 		text := fmt.Sprintf("netoauth: %s%v; no answer, check the network and the URL", what, err)
-		return &endpoint.Response{Unused: endpoint.Unsent(err)}, redact.NewError(text, err)
+		return &endpoint.Response{Unused: endpoint.Unsent(err)}, redact.NewError(text, own(err))
 	}
 	switch {
 	case answer.Over:

@@ -209,6 +209,14 @@ func (e *Error) Is(target error) bool { return target == ErrRejected && e.reject
 // Unwrap returns the [oauth2.RetrieveError] and, for an answer cut off half way, its cause.
 func (e *Error) Unwrap() []error { return e.causes }
 
+// own returns err as a cause: nil where it has the [Error] of another exchange, as of a network.
+func own(err error) error {
+	if _, other := errors.AsType[*Error](err); !other {
+		return err
+	}
+	return nil
+}
+
 // tokenSource is the live token source that all flows share: an [oauth2.ReuseTokenSource] over a
 // raw source, and around both what those lack: renewal ahead of the expiry, waiting with a context,
 // a wait after failures, and an answer to a 401.
@@ -416,8 +424,9 @@ func refused(resp *http.Response, err error) bool {
 	return err == nil && resp != nil && resp.StatusCode == http.StatusUnauthorized
 }
 
+// accepted reports whether the API has taken the token, at which 429 and 5xx need not have looked.
 func accepted(resp *http.Response, err error) bool {
-	return err == nil && resp != nil && resp.StatusCode/100 == 2
+	return err == nil && resp != nil && resp.StatusCode < 500 && resp.StatusCode != 429
 }
 
 // authorizes reports whether req is to get a token of s. One that bears the token of a Transport

@@ -19,7 +19,8 @@ type Fetch struct {
 	// token that the API never accepted, in this order. nil: no 401 has forced it.
 	Refused []*Token
 
-	// LookOnly is set where the API must not be asked: the wait after a failed fetch is not over.
+	// LookOnly is set where the API must not be asked: the wait after a failed fetch is not over, or
+	// a 401 has forced one not long ago.
 	LookOnly bool
 
 	source  *Source
@@ -103,7 +104,7 @@ func (s *Source) land(f *Fetch) {
 	if f.token == nil && f.offered != nil && f.offered.end.After(s.current.Load().end) {
 		s.current.Store(f.offered)
 	}
-	if f.Refused != nil && (f.token == nil || !f.token.Stored) {
+	if f.Refused != nil && !f.LookOnly && (f.token == nil || !f.token.Stored) {
 		s.forcedAt = f.askedAt
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Refuse records that the API has answered c with 401, and reports whether another token can be
-// had: there is one by now, one is under way, or a fetch may be forced. It starts nothing.
+// had: there is one by now, one is under way, or a fetch or a look may be forced. It starts nothing.
 func (s *Source) Refuse(c *Token) (replaceable bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -15,7 +15,8 @@ func (s *Source) Refuse(c *Token) (replaceable bool) {
 		return true
 	}
 	s.refused = c
-	return s.fetches() || s.forcible(time.Now())
+	now := time.Now()
+	return s.fetches() || s.forcible(now) || s.lookable(now)
 }
 
 // fetches reports whether a fetch is under way that may ask the API. s.mu must be held.
@@ -24,6 +25,12 @@ func (s *Source) fetches() bool { return s.underWay != nil && !s.underWay.LookOn
 // forcible reports whether a 401 may start a fetch. s.mu must be held.
 func (s *Source) forcible(now time.Time) bool {
 	return s.underWay == nil && !now.Before(s.last.retryAt) && now.Sub(s.forcedAt) >= forcedEvery
+}
+
+// lookable reports whether a 401 may start a look, where it may not start a fetch that asks the API.
+// s.mu must be held.
+func (s *Source) lookable(now time.Time) bool {
+	return s.underWay == nil && s.looks && now.Sub(s.lookedAt) >= lookEvery
 }
 
 // Renew starts a fetch of the token that takes the place of c, which the API has answered with 401,
@@ -46,20 +53,23 @@ func (s *Source) Replace(ctx context.Context, c *Token) *Token {
 }
 
 // force returns the fetch that brings the token after c, and starts it where one may be forced; nil
-// where there is another token by now, or no fetch. A caller who waits is counted in it.
+// where there is another token by now, or no fetch. Where none may be forced, it only looks for a
+// token. A caller who waits is counted in it.
 func (s *Source) force(c *Token, waits bool) *Fetch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current.Load() != c {
 		return nil
 	}
-	f := s.underWay
+	f, now := s.underWay, time.Now()
+	forced := s.forcible(now)
 	switch {
-	case s.forcible(time.Now()):
+	case forced || s.lookable(now):
 		if c.accepted.Load() {
 			s.before = nil
 		}
 		f = s.newFetch(append(slices.Clone(s.before), c))
+		f.LookOnly = !forced
 	case !s.fetches():
 		return nil
 	}

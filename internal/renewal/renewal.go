@@ -19,7 +19,8 @@
 //	                                               after 5 s, the token
 //
 // In the wait after a failed fetch, a caller without a usable token has the function look for a
-// token without asking the API, if it can, once a second.
+// token without asking the API, if it can, once a second. So has one whose token was refused, there
+// and where a 401 may not force a fetch yet.
 //
 // The package knows no HTTP, no way to sign in and no store.
 package renewal
@@ -39,7 +40,7 @@ const (
 	holdTimeout  = 5 * time.Second  // for renewing a stale token before its first use
 	doubtTimeout = 5 * time.Second  // for replacing one in doubt, for a request sent only once
 	forcedEvery  = 30 * time.Second // between fetches that a 401 forces
-	lookEvery    = time.Second      // in the wait after a failed fetch
+	lookEvery    = time.Second      // where the API must not be asked
 )
 
 // Source has the current token and fetches the next. Any number of goroutines may use it.

@@ -182,7 +182,12 @@ func (s *Session) LogInFailed() {
 }
 
 // End returns when the next refresh token ends; zero: there is none, or its end is unknown.
-func (s *Session) End() time.Time { return s.end }
+func (s *Session) End() time.Time {
+	if s.next == "" {
+		return time.Time{}
+	}
+	return s.end
+}
 
 // Secrets returns all tokens that s knows.
 func (s *Session) Secrets() []string {

@@ -104,6 +104,15 @@ func TestStatusOf_tellsOfTheStore(t *testing.T) {
 	})
 }
 
+// An end that the API names counts for the refresh token alone.
+func TestStatusOf_withoutARefreshTokenTheSessionHasNoEnd(t *testing.T) {
+	bare := suite.Answer(200, `{"access_token":"A","expires_in":60,"refresh_expires_in":1800}`)
+	act(t, user, netoauth.Options{}, []http.RoundTripper{bare}, func(t *testing.T, src oauth2.TokenSource, _ *script) {
+		suite.MustToken(t, src)
+		suite.Diff(t, "SessionExpiry", time.Time{}, netoauth.StatusOf(src).SessionExpiry)
+	})
+}
+
 // In the callbacks it tells what was before the exchange.
 func TestStatusOf_inTheCallbacks(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {

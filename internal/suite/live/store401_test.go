@@ -76,21 +76,64 @@ func TestStore_401(t *testing.T) {
 }
 
 // A server that ends the old access token at each renewal gives every other program a 401 each time.
-// However often that happens, what the Store has is good.
+// However often that happens, what the Store has is good, also to a program whose requests the API takes but does not
+// fulfil.
 func TestStore_401AfterEachRenewalOfAnotherProgramLeadsToNoExchange(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		s := newStore(mustLogIn(t, w, 0))
-		client := flows["refresh token"](w, s.options()).Client(w.Ctx)
-		suite.MustGet(t, client, w.URL+"/")
-		for range 5 {
-			w.RevokeAccessTokens()
-			renew(t, w, s.get(), s)
-			before := w.Requests("")
-			suite.Diff(t, "status", 200, suite.MustGet(t, client, w.URL+"/"))
-			suite.Diff(t, "token requests", 0, w.Requests("")-before)
-		}
-	})
+	for _, status := range []int{200, 304, 403, 404} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.Handle("/", netoauthtest.Status(status))
+				s := newStore(mustLogIn(t, w, 0))
+				client := flows["refresh token"](w, s.options()).Client(w.Ctx)
+				suite.MustGet(t, client, w.URL+"/")
+				for range 5 {
+					w.RevokeAccessTokens()
+					renew(t, w, s.get(), s)
+					before := w.Requests("")
+					suite.Diff(t, "status", status, suite.MustGet(t, client, w.URL+"/"))
+					suite.Diff(t, "token requests", 0, w.Requests("")-before)
+				}
+			})
+		})
+	}
+}
+
+// Where a 401 may not lead to an exchange, because one has just failed or was forced, the Store is looked at all the
+// same, by one request a second.
+func TestStore_401IsAnsweredFromItWhereNoExchangeMayBe(t *testing.T) {
+	for name, failed := range map[string]bool{"in the wait after a failure": true, "within 30 s of a forced one": false} {
+		t.Run(name, func(t *testing.T) {
+			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
+				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				s := newStore(mustLogIn(t, w, 0))
+				client := of(s.options()).Client(w.Ctx)
+				suite.MustGet(t, client, w.URL+"/")
+				w.RevokeAccessTokens()
+				if failed {
+					w.Fail(-1, netoauthtest.Status(429, "Retry-After", "600"))
+					suite.Diff(t, "status, the exchange failing", 401, suite.MustGet(t, client, w.URL+"/"))
+					w.Fail(0, nil)
+				} else {
+					suite.Diff(t, "status, after an exchange", 200, suite.MustGet(t, client, w.URL+"/"))
+					w.RevokeAccessTokens()
+				}
+				time.Sleep(time.Second)
+				s.take()
+				before := w.Requests("")
+				for range 5 {
+					suite.Diff(t, "status, nothing new", 401, suite.MustGet(t, client, w.URL+"/"))
+				}
+				suite.Diff(t, "calls within a second", []string{"Load"}, s.take())
+				suite.Diff(t, "token requests", 0, w.Requests("")-before)
+
+				time.Sleep(time.Second)
+				s.put(mustLogIn(t, w, 0))
+				before = w.Requests("")
+				suite.Diff(t, "status, another program's token stored", 200, suite.MustGet(t, client, w.URL+"/"))
+				suite.Diff(t, "token requests", 0, w.Requests("")-before)
+			})
+		})
+	}
 }
 
 func TestStore_401LeadsToThreeRequestsAtMost(t *testing.T) {

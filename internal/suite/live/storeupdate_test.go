@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -9,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/internal/suite"
 	"github.com/netoauth/netoauth/netoauthtest"
+	"golang.org/x/oauth2"
 )
 
 func TestStore_updateLooksOnceMore(t *testing.T) {
@@ -161,6 +164,39 @@ func TestStore_updateThatFailsAfterItsExchange(t *testing.T) {
 }
 
 // An optimistic transaction, which the interface forbids.
+// What the Store says of itself after an exchange that failed is told beside what the API said.
+func TestStore_updateThatFailsAfterAFailedExchange(t *testing.T) {
+	for name, tt := range map[string]struct{ update, want error }{"of its own": {errStore, errStore}, "the exchange's": {}} {
+		t.Run(name, func(t *testing.T) {
+			suite.InBubble(t, func(t *testing.T, w *suite.World) {
+				w.Fail(-1, netoauthtest.Status(503, "Retry-After", "1"))
+				s := newStore(nil)
+				o := s.options()
+				o.Store = unlocking{s, tt.update}
+				var e netoauth.Exchange
+				o.OnExchange = func(of netoauth.Exchange) { e = of }
+				src := flows["password"](w, o).TokenSource(w.Ctx)
+				src.Token()
+				suite.Diff(t, "StoreErr", tt.want, e.StoreErr, cmpopts.EquateErrors())
+				suite.Diff(t, "StoreErr of StatusOf", tt.want, netoauth.StatusOf(src).StoreErr, cmpopts.EquateErrors())
+				apiErr, _ := errors.AsType[*netoauth.Error](e.Err)
+				suite.Diff(t, "the API's answer", 503, apiErr.StatusCode)
+			})
+		})
+	}
+}
+
+// unlocking is a Store whose Update ends with err where that is not nil, whatever its function returned.
+type unlocking struct {
+	*store
+	err error
+}
+
+func (u unlocking) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) error {
+	err := u.store.Update(ctx, f)
+	return cmp.Or(u.err, err)
+}
+
 func TestStore_updateThatCallsItsFunctionTwice(t *testing.T) {
 	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
 		s := newStore(mustLogIn(t, w, spent))
