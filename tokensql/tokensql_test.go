@@ -481,6 +481,51 @@ func TestUpdate_overwritesNothingNewerAfterASleep(t *testing.T) {
 	}
 }
 
+// Each try of a write is made on the same condition: what another has written between two of them stays.
+func TestUpdate_overwritesNothingNewerBetweenTwoTries(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		put(t, s, "first")
+		h := hold(t, s)
+		e.set("holder", "") // the lease is lost
+		e.trouble("SET token", trouble{before: errEngine})
+		time.AfterFunc(10*time.Millisecond, func() { put(t, e.open(t, owner), "newer") }) // the next try is later
+		wantError(t, h.end("late"), nil, "another program has changed the session", "what it left stays")
+		wantStored(t, s, "newer")
+	})
+}
+
+// A lease is taken as it was seen, or not at all: what has changed the row since the look, be it a
+// whole Update or a beat of a holder that seemed dead, calls for another look.
+func TestUpdate_takesOnlyWhatItHasSeen(t *testing.T) {
+	t.Run("a lease that was free", func(t *testing.T) {
+		play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+			put(t, s, "first")
+			e.trouble("SET holder = ?", trouble{slow: time.Second})
+			time.AfterFunc(time.Second/2, func() { put(t, e.open(t, owner), "second") })
+			err := s.Update(t.Context(), func(stored *oauth2.Token) (*oauth2.Token, error) {
+				if got := accessOf(stored); got != "second" {
+					t.Errorf("f was given %q, want what was stored after the look", got)
+				}
+				return nil, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+	t.Run("a holder that seemed dead", func(t *testing.T) {
+		play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+			put(t, s, "first")
+			e.set("holder", "somebody")
+			e.trouble("SET holder = ?", trouble{slow: 3 * time.Second})
+			time.AfterFunc(15*time.Second+longestPause, func() { e.set("beat", int64(1000)) })
+			began := time.Now()
+			put(t, s, "second")
+			wantTook(t, began, 30*time.Second, 40*time.Second)
+		})
+	})
+}
+
 // A program that has lost its lease still stores its token where nobody has written since: the API has
 // issued it, and the stored one may be used up. The lease stays with who has it.
 func TestUpdate_losesNoTokenForASleep(t *testing.T) {

@@ -35,8 +35,7 @@ var (
 		if holder ~= ARGV[1] and (holder or ARGV[2] == 'keep') then return false end
 		redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[3])
 		return {redis.call('HGET', KEYS[1], 'token') or '', redis.call('HGET', KEYS[1], 'last') or ''}`)
-	// give gives the lease free. With a token, and with last as it was when the lease was taken, it writes
-	// the token first, or returns 0 where the lease is lost and another has written since.
+	// give gives the lease free, and writes a token first; it returns 0 where another has written since.
 	give = redis.NewScript(`
 		local mine, last = redis.call('GET', KEYS[2]) == ARGV[1], redis.call('HGET', KEYS[1], 'last') or ''
 		if ARGV[2] and last ~= ARGV[1] then
@@ -77,11 +76,10 @@ func (s *Store) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token
 			s.run(beating, lease/4, take, me, "keep", lease.Milliseconds())
 		}
 	})
-	stored, err := s.decode(was[0])
-	if err != nil {
-		return err
+	t, err := s.decode(was[0])
+	if err == nil {
+		t, err = f(t)
 	}
-	t, err := f(stored)
 	if err != nil || t == nil {
 		return err
 	}
@@ -101,11 +99,11 @@ func (s *Store) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token
 
 func (s *Store) key() string { return "netoauth:{" + s.Owner + "}" } // one slot of a cluster
 
-func (s *Store) decode(data string) (*oauth2.Token, error) {
-	if data == "" {
-		return nil, nil
+func (s *Store) decode(data string) (t *oauth2.Token, err error) {
+	if data != "" {
+		t, err = tokenstore.Decode(s.Owner, []byte(data))
 	}
-	return tokenstore.Decode(s.Owner, []byte(data))
+	return t, err
 }
 
 func (s *Store) run(ctx context.Context, limit time.Duration, script *redis.Script, args ...any) *redis.Cmd {
@@ -115,9 +113,8 @@ func (s *Store) run(ctx context.Context, limit time.Duration, script *redis.Scri
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
+	wait, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	<-wait.Done()
 	return ctx.Err() == nil
 }
