@@ -122,6 +122,7 @@ func (r *run) resource(req *http.Request) *http.Response {
 	if a != nil {
 		r.refused[a]++
 		r.refusals++
+		r.refusals++
 		r.accused = true
 	}
 	if req.URL.Path == "/silent" {

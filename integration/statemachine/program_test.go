@@ -123,6 +123,7 @@ type run struct {
 	forcedAt                   time.Time     // the last forced exchange
 	reported                   time.Time     // the last exchange
 	refused                    map[*access]int
+	refusals                   int // of all tokens
 	exchanges, failures        int
 	refusals                   int  // 401s
 	accused                    bool // by one since the last token came
@@ -534,6 +535,7 @@ func (r *run) call(c calls) {
 	w.mu.Lock()
 	may := r.mayWait(start)
 	hand, settled, offer := r.hand, r.settled(start), r.offerOf(c, start)
+	refusals := r.refusals
 	w.mu.Unlock()
 	if c.what == "token" {
 		r.callToken(start, hand, may)
@@ -554,7 +556,8 @@ func (r *run) call(c calls) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	may = r.mightHave(may, hand, start)
-	if strings.HasPrefix(c.what, "stream") && r.refused[hand] > 0 {
+	stream := strings.HasPrefix(c.what, "stream")
+	if stream && (r.refused[hand] > 0 || r.refusals > refusals) {
 		may = max(may, 5*time.Second)                       // for the renewal under way
 		short := w.shortest > 0 && w.shortest < time.Minute // the next one may be over as it comes
 		if short || hand.life > 0 && !start.Add(may).Before(hand.serves(false)) {
@@ -580,6 +583,8 @@ func (r *run) call(c calls) {
 	if s.at.IsZero() || s.at.Sub(start) > may {
 		w.fail(noWait, "%s: %v was sent at %v, but had a usable token at %v: %v", r.name, c, s.at, start, err)
 	}
+	// A renewal of the program's own may end the token of a request that cannot be sent again.
+	settled = settled && !(stream && w.history.ends)
 	good := settled && hand.good(s.at) && (s.hand == nil || s.hand.good(s.at)) && !r.late[r.hand] && req.URL.Path == "/good"
 	if good && (err != nil || resp.StatusCode != http.StatusOK) {
 		w.fail(nothingLost, "%s: %v came to %v, %v with a good token in hand", r.name, c, resp, err)

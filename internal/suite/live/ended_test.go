@@ -43,13 +43,13 @@ func (e *ender) strike() {
 // places are where code of the program runs inside an exchange.
 var places = map[string]func(w *suite.World, e *ender) suite.Credential{
 	"OnToken": func(w *suite.World, e *ender) suite.Credential {
-		return flows["password"](w, netoauth.Options{OnToken: func(*oauth2.Token) { e.strike() }})
+		return w.Credential(suite.Password, netoauth.Options{OnToken: func(*oauth2.Token) { e.strike() }})
 	},
 	"OnExchange": func(w *suite.World, e *ender) suite.Credential {
-		return flows["password"](w, netoauth.Options{OnExchange: func(netoauth.Exchange) { e.strike() }})
+		return w.Credential(suite.Password, netoauth.Options{OnExchange: func(netoauth.Exchange) { e.strike() }})
 	},
 	"Logger": func(w *suite.World, e *ender) suite.Credential {
-		return flows["password"](w, netoauth.Options{Logger: slog.New(strikingHandler{levels{new(journal)}, e})})
+		return w.Credential(suite.Password, netoauth.Options{Logger: slog.New(strikingHandler{new(suite.Journal), e})})
 	},
 	"Reload": func(w *suite.World, e *ender) suite.Credential {
 		return reloadings["password"].make(w, replaced, netoauth.Options{}, func(context.Context) (*reloaded, error) {
@@ -63,12 +63,12 @@ var places = map[string]func(w *suite.World, e *ender) suite.Credential{
 			e.strike()
 			return network.RoundTrip(r)
 		}))
-		return flows["password"](w, netoauth.Options{})
+		return w.Credential(suite.Password, netoauth.Options{})
 	},
 }
 
 type strikingHandler struct {
-	levels
+	*suite.Journal
 	*ender
 }
 
@@ -193,7 +193,7 @@ func TestStore_goexitOfAMethodIsItsFailure(t *testing.T) {
 			suite.InBubble(t, func(t *testing.T, w *suite.World) {
 				s := newStore(nil)
 				set(s, func(context.Context) error { runtime.Goexit(); return nil })
-				src := flows["password"](w, s.options()).TokenSource(w.Ctx)
+				src := w.Credential(suite.Password, s.options()).TokenSource(w.Ctx)
 				suite.MustToken(t, src)
 				err := netoauth.StatusOf(src).StoreErr
 				if err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {

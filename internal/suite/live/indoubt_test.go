@@ -58,11 +58,11 @@ func TestPassword_refreshTokenThatMayBeUsedUp(t *testing.T) {
 			answers := append([]http.RoundTripper{issues("A")}, tt.answers...)
 			act(t, user, netoauth.Options{}, answers, func(t *testing.T, src oauth2.TokenSource, s *script) {
 				suite.MustToken(t, src)
-				s.take()
+				s.Take()
 				time.Sleep(time.Minute)
 				suite.Diff(t, "what callers get", tt.served, ask(src, 2))
 				ask(src, 30)
-				suite.Diff(t, "requests", tt.asked, s.take())
+				suite.Diff(t, "requests", tt.asked, s.Take())
 			})
 		})
 	}
@@ -73,7 +73,7 @@ func TestRefresh_hasNoChoice(t *testing.T) {
 	answers := []http.RoundTripper{gateway, gateway, issues("B")}
 	act(t, refresher, netoauth.Options{}, answers, func(t *testing.T, src oauth2.TokenSource, s *script) {
 		suite.Diff(t, "token", "B", suite.MustToken(t, src))
-		suite.Diff(t, "requests", []string{"refresh R", "refresh R", "refresh R"}, s.take())
+		suite.Diff(t, "requests", []string{"refresh R", "refresh R", "refresh R"}, s.Take())
 	})
 }
 

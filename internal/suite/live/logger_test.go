@@ -52,7 +52,7 @@ func TestOptions_loggerGetsOneRecordAnExchange(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.Delay(1500 * time.Millisecond)
 		r := new(records)
-		c := flows["API key"](w, netoauth.Options{Logger: r.logger()})
+		c := w.Credential(suite.APIKey, netoauth.Options{Logger: r.logger()})
 		tok, err := c.Token(w.Ctx)
 		if err != nil {
 			t.Fatal(err)
@@ -90,7 +90,7 @@ func TestOptions_loggerNamesNoEndpointWhereNothingWasSent(t *testing.T) {
 		r := new(records)
 		s := newStore(mustLogIn(t, w, spent))
 		o := netoauth.Options{Store: s, Logger: r.logger()}
-		src := flows["refresh token"](w, o).TokenSource(w.Ctx)
+		src := w.Credential(suite.Refresh, o).TokenSource(w.Ctx)
 		suite.MustToken(t, src)
 		r.take(t)
 		time.Sleep(spent)
@@ -113,15 +113,15 @@ func TestOptions_loggerWarnsOfEachFallBack(t *testing.T) {
 	}{
 		{"a refused refresh token", fallBack, func(t *testing.T, w *suite.World, o netoauth.Options) suite.Credential {
 			o.InitialToken = &oauth2.Token{RefreshToken: "refused"}
-			return flows["password"](w, o)
+			return w.Credential(suite.Password, o)
 		}},
 		{"a stored refresh token that is refused", fallBack, func(t *testing.T, w *suite.World, o netoauth.Options) suite.Credential {
 			o.InitialToken = &oauth2.Token{RefreshToken: "refused"}
-			return signIn(t, w, "refresh token", o)
+			return signIn(t, w, suite.Refresh, o)
 		}},
 		{"a wrong clock", []string{"account", "clock_off_by", "flow", "level"}, func(t *testing.T, w *suite.World, o netoauth.Options) suite.Credential {
 			w.SetClock(time.Hour)
-			return flows["API key"](w, o)
+			return w.Credential(suite.APIKey, o)
 		}},
 		{"a replaced secret", fallBack, func(t *testing.T, w *suite.World, o netoauth.Options) suite.Credential {
 			return reloadings["password"].make(w, replaced, o, func(context.Context) (*reloaded, error) { return new(reloaded), nil })
@@ -130,13 +130,13 @@ func TestOptions_loggerWarnsOfEachFallBack(t *testing.T) {
 			s := newStore(nil)
 			s.before = failing
 			o.Store = s
-			return flows["password"](w, o)
+			return w.Credential(suite.Password, o)
 		}},
 		{"a Store that cannot be written", fallBack, func(t *testing.T, w *suite.World, o netoauth.Options) suite.Credential {
 			s := newStore(nil)
 			s.after = failing
 			o.Store = s
-			return flows["password"](w, o)
+			return w.Credential(suite.Password, o)
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -159,17 +159,17 @@ func TestOptions_loggerWarnsOfEachFallBack(t *testing.T) {
 // The fall-back to a log-in after a fault with the refresh token says so.
 func TestOptions_loggerWarnsOfALogInAfterAFault(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		j := new(journal)
-		o := j.options()
+		j := new(suite.Journal)
+		o := j.Options()
 		o.InitialToken = mustLogIn(t, w, spent)
 		w.Fail(-1, netoauthtest.Status(500), netoauthtest.RefreshPath)
-		src := flows["password"](w, o).TokenSource(w.Ctx)
+		src := w.Credential(suite.Password, o).TokenSource(w.Ctx)
 		suite.MustToken(t, src)
-		suite.Diff(t, "callbacks", []string{"WARN", "OnToken", "OnExchange", "DEBUG"}, j.take())
+		suite.Diff(t, "callbacks", []string{"WARN", "OnToken", "OnExchange", "DEBUG"}, j.Take())
 
 		w.Fail(0, nil)
 		time.Sleep(spent)
 		suite.MustToken(t, src)
-		suite.Diff(t, "callbacks of the refresh that follows", []string{"OnToken", "OnExchange", "DEBUG"}, j.take())
+		suite.Diff(t, "callbacks of the refresh that follows", []string{"OnToken", "OnExchange", "DEBUG"}, j.Take())
 	})
 }

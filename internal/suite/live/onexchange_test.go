@@ -16,16 +16,16 @@ import (
 )
 
 // signIn makes a credential of a flow that gets its first token by that flow's own endpoint.
-func signIn(t *testing.T, w *suite.World, flow string, o netoauth.Options) suite.Credential {
+func signIn(t *testing.T, w *suite.World, flow suite.Flow, o netoauth.Options) suite.Credential {
 	t.Helper()
-	if flow == "refresh token" {
-		return refreshWith(mustLogIn(t, w, 0).RefreshToken)(w, o)
+	if flow == suite.Refresh {
+		return refreshWith(w, mustLogIn(t, w, 0).RefreshToken, o)
 	}
-	return flows[flow](w, o)
+	return w.Credential(flow, o)
 }
 
 func TestOptions_onExchangeIsCalledOnceAnExchange(t *testing.T) {
-	accounts := map[string]string{"API key": "example", "password": "user@example.com", "refresh token": ""}
+	accounts := map[suite.Flow]string{suite.APIKey: "example", suite.Password: "user@example.com", suite.Refresh: ""}
 	for flow, account := range accounts {
 		for _, tt := range []struct {
 			name               string
@@ -41,7 +41,7 @@ func TestOptions_onExchangeIsCalledOnceAnExchange(t *testing.T) {
 				time.Minute, 75 * time.Second},
 			{"a refusal", netoauthtest.Status(401), 1500 * time.Millisecond, 1, 2500 * time.Millisecond, 5 * time.Second},
 		} {
-			t.Run(flow+"/"+tt.name, func(t *testing.T) {
+			t.Run(flow.Name+"/"+tt.name, func(t *testing.T) {
 				suite.InBubble(t, func(t *testing.T, w *suite.World) {
 					var seen []netoauth.Exchange
 					o := netoauth.Options{OnExchange: func(e netoauth.Exchange) { seen = append(seen, e) }}
@@ -55,9 +55,9 @@ func TestOptions_onExchangeIsCalledOnceAnExchange(t *testing.T) {
 						}
 						got := seen[0]
 						seen = nil
-						want := netoauth.Exchange{Flow: flow, Account: account}
+						want := netoauth.Exchange{Flow: flow.Name, Account: account}
 						if tok != nil {
-							want.Expiry, want.Refreshed = tok.Expiry, flow == "refresh token"
+							want.Expiry, want.Refreshed = tok.Expiry, flow == suite.Refresh
 						}
 						suite.Diff(t, what, want, got, cmpopts.IgnoreFields(got, "Took", "Err", "RetryIn"))
 						if pauses := got.Took - time.Duration(tries)*tt.took; pauses < 0 || pauses > time.Duration(tries-1)*time.Second {
@@ -72,8 +72,8 @@ func TestOptions_onExchangeIsCalledOnceAnExchange(t *testing.T) {
 					}
 					tok, err := c.TokenSource(w.Ctx).Token()
 					check("TokenSource", tok, err, tt.tries, tt.retryFrom, tt.retryTo)
-					if flow == "refresh token" && tok != nil {
-						c = refreshWith(tok.RefreshToken)(w, o)
+					if flow == suite.Refresh && tok != nil {
+						c = refreshWith(w, tok.RefreshToken, o)
 					}
 					tok, err = c.Token(w.Ctx)
 					check("Token", tok, err, 1, 0, 0)
@@ -86,7 +86,7 @@ func TestOptions_onExchangeIsCalledOnceAnExchange(t *testing.T) {
 func TestOptions_onExchangeIsNotCalledForATokenInHand(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		n := 0
-		src := flows["API key"](w, netoauth.Options{OnExchange: func(netoauth.Exchange) { n++ }}).TokenSource(w.Ctx)
+		src := w.Credential(suite.APIKey, netoauth.Options{OnExchange: func(netoauth.Exchange) { n++ }}).TokenSource(w.Ctx)
 		for range 210 {
 			suite.MustToken(t, src)
 			time.Sleep(time.Second)
@@ -107,7 +107,7 @@ func TestOptions_onExchangeTookCountsEverything(t *testing.T) {
 		var took time.Duration
 		o.OnToken = func(*oauth2.Token) { time.Sleep(7 * time.Second) }
 		o.OnExchange = func(e netoauth.Exchange) { took = e.Took }
-		suite.MustToken(t, flows["password"](w, o).TokenSource(w.Ctx))
+		suite.MustToken(t, w.Credential(suite.Password, o).TokenSource(w.Ctx))
 		suite.Diff(t, "Took", "17s", took.String())
 	})
 }
@@ -118,7 +118,7 @@ func TestOptions_onExchangeExpiryIsZeroForATokenWithoutEnd(t *testing.T) {
 		w.Fail(-1, netoauthtest.Answer(200, "application/json", `{"access_token":"t"}`))
 		var seen []netoauth.Exchange
 		o := netoauth.Options{OnExchange: func(e netoauth.Exchange) { seen = append(seen, e) }}
-		suite.MustToken(t, flows["password"](w, o).TokenSource(w.Ctx))
+		suite.MustToken(t, w.Credential(suite.Password, o).TokenSource(w.Ctx))
 		suite.Diff(t, "exchanges", []netoauth.Exchange{{Flow: "password", Account: w.Username}}, seen)
 	})
 }
@@ -133,7 +133,7 @@ func TestOptions_onExchangeTellsWhenTheNextOneIs(t *testing.T) {
 				w.Fail(-1, fault)
 				var last netoauth.Exchange
 				n := 0
-				src := flows["API key"](w, netoauth.Options{OnExchange: func(e netoauth.Exchange) { last, n = e, n+1 }}).TokenSource(w.Ctx)
+				src := w.Credential(suite.APIKey, netoauth.Options{OnExchange: func(e netoauth.Exchange) { last, n = e, n+1 }}).TokenSource(w.Ctx)
 				for i := range 5 {
 					src.Token()
 					suite.Diff(t, "exchanges", i+1, n)
@@ -152,21 +152,21 @@ func TestOptions_callbacksComeBeforeTheCallers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			suite.InBubble(t, func(t *testing.T, w *suite.World) {
 				w.Fail(-1, fault)
-				j := new(journal)
-				o := j.options()
-				o.OnToken = func(*oauth2.Token) { time.Sleep(time.Second); j.add("OnToken") }
-				o.OnExchange = func(netoauth.Exchange) { time.Sleep(time.Second); j.add("OnExchange") }
-				src := flows["password"](w, o).TokenSource(w.Ctx)
+				j := new(suite.Journal)
+				o := j.Options()
+				o.OnToken = func(*oauth2.Token) { time.Sleep(time.Second); j.Add("OnToken") }
+				o.OnExchange = func(netoauth.Exchange) { time.Sleep(time.Second); j.Add("OnExchange") }
+				src := w.Credential(suite.Password, o).TokenSource(w.Ctx)
 				var all sync.WaitGroup
 				for range 2 {
-					all.Go(func() { src.Token(); j.add("caller") })
+					all.Go(func() { src.Token(); j.Add("caller") })
 				}
 				all.Wait()
 				want := []string{"OnToken", "OnExchange", "DEBUG", "caller", "caller"}
 				if fault != nil {
 					want = []string{"OnExchange", "WARN", "caller", "caller"}
 				}
-				suite.Diff(t, "order", want, j.take())
+				suite.Diff(t, "order", want, j.Take())
 			})
 		})
 	}

@@ -39,7 +39,7 @@ func TestTokenSource_tokenThatIsOverAsItComes(t *testing.T) {
 			o := netoauth.Options{Store: st, OnToken: func(tok *oauth2.Token) { told = append(told, tok.AccessToken) }}
 			act(t, tt.of, o, tt.answers, func(t *testing.T, src oauth2.TokenSource, s *script) {
 				suite.Diff(t, "what a caller gets", tt.want, ask(src, 1))
-				suite.Diff(t, "requests", tt.asked, s.take())
+				suite.Diff(t, "requests", tt.asked, s.Take())
 				suite.Diff(t, "OnToken", tt.told, told)
 				suite.Diff(t, "stored refresh token", tt.stored, st.get().RefreshToken)
 				if st.get().AccessToken == "O" && time.Now().Before(st.get().Expiry) {

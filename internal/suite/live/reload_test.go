@@ -106,14 +106,14 @@ func eachReloading(t *testing.T, test func(t *testing.T, w *suite.World, r reloa
 func TestReload_replacedSecretIsUsedFromThenOn(t *testing.T) {
 	eachReloading(t, func(t *testing.T, w *suite.World, r reloading) {
 		asked := 0
-		j := new(journal)
-		src := r.make(w, replaced, j.options(), func(context.Context) (*reloaded, error) {
+		j := new(suite.Journal)
+		src := r.make(w, replaced, j.Options(), func(context.Context) (*reloaded, error) {
 			asked++
 			return new(reloaded), nil
 		}).TokenSource(w.Ctx)
 		suite.MustToken(t, src)
 		suite.Diff(t, "log-ins, the refused one included", 2, w.Requests(r.path))
-		suite.Diff(t, "callbacks", []string{"WARN", "OnToken", "OnExchange", "DEBUG"}, j.take())
+		suite.Diff(t, "callbacks", []string{"WARN", "OnToken", "OnExchange", "DEBUG"}, j.Take())
 		for range 3 {
 			time.Sleep(time.Hour) // the refresh token has ended
 			suite.MustToken(t, src)
@@ -330,8 +330,8 @@ func TestReload_isNotAskedForWhatIsNoRefusedLogIn(t *testing.T) {
 // The refresh token goes first, then the old secret, then the new one: one exchange.
 func TestReload_isAskedAfterARefusedRefreshToken(t *testing.T) {
 	eachReloading(t, func(t *testing.T, w *suite.World, r reloading) {
-		j := new(journal)
-		o := j.options()
+		j := new(suite.Journal)
+		o := j.Options()
 		o.InitialToken = mustLogIn(t, w, spent)
 		before := w.Requests(r.path)
 		w.RevokeRefreshTokens()
@@ -340,7 +340,7 @@ func TestReload_isAskedAfterARefusedRefreshToken(t *testing.T) {
 		}).TokenSource(w.Ctx))
 		suite.Diff(t, "refreshes", 1, w.Requests(netoauthtest.RefreshPath))
 		suite.Diff(t, "log-ins", 2, w.Requests(r.path)-before)
-		suite.Diff(t, "callbacks", []string{"WARN", "WARN", "OnToken", "OnExchange", "DEBUG"}, j.take())
+		suite.Diff(t, "callbacks", []string{"WARN", "WARN", "OnToken", "OnExchange", "DEBUG"}, j.Take())
 	})
 }
 
@@ -349,14 +349,14 @@ func TestReload_resultHasNoSayInAnythingElse(t *testing.T) {
 	eachReloading(t, func(t *testing.T, w *suite.World, r reloading) {
 		w.SetAccounts("sub")
 		w.Key.Shortname = "sub"
-		j := new(journal)
+		j := new(suite.Journal)
 		called := func(what string) netoauth.Options {
 			return netoauth.Options{
 				OnExchange: func(netoauth.Exchange) { t.Errorf("%s's OnExchange was called", what) },
 				Store:      newStore(nil),
 			}
 		}
-		tok, err := r.make(w, replaced, j.options(), func(context.Context) (*reloaded, error) {
+		tok, err := r.make(w, replaced, j.Options(), func(context.Context) (*reloaded, error) {
 			return &reloaded{
 				key: func(k *netoauth.APIKey) {
 					k.URL, k.Shortname, k.Options = "http://not a URL", "parent", called("the result")
@@ -374,7 +374,7 @@ func TestReload_resultHasNoSayInAnythingElse(t *testing.T) {
 		if r.path == netoauthtest.APIKeyPath {
 			suite.Diff(t, "account of the token", "sub", claim(t, tok.AccessToken, "shortname"))
 		}
-		suite.Diff(t, "callbacks", []string{"WARN", "OnToken", "OnExchange", "DEBUG"}, j.take())
+		suite.Diff(t, "callbacks", []string{"WARN", "OnToken", "OnExchange", "DEBUG"}, j.Take())
 	})
 }
 

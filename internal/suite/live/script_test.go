@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,8 +20,10 @@ import (
 // script is an API whose token endpoints answer one request after the other as it says, the last
 // answer for ever. Its journal has what was asked: "log in", or "refresh" with the refresh token.
 type script struct {
-	journal
-	answers []http.RoundTripper
+	suite.Journal
+
+	mu      sync.Mutex
+	answers []http.RoundTripper // guarded by mu
 }
 
 func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -34,7 +37,7 @@ func (s *script) RoundTrip(req *http.Request) (*http.Response, error) {
 	if token := form.Get("refresh_token"); token != "" {
 		asked = "refresh " + token
 	}
-	s.add(asked)
+	s.Add(asked)
 	s.mu.Lock()
 	answer := s.answers[0]
 	if len(s.answers) > 1 {

@@ -90,7 +90,7 @@ func TestStatusOf_tellsOfTheStore(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		s := newStore(nil)
 		s.load = failing
-		src := flows["password"](w, s.options()).TokenSource(w.Ctx)
+		src := w.Credential(suite.Password, s.options()).TokenSource(w.Ctx)
 		suite.MustToken(t, src)
 		suite.WantError(t, netoauth.StatusOf(src).StoreErr, errStore)
 		s.load, s.after = nil, failing

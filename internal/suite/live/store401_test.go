@@ -84,7 +84,7 @@ func TestStore_401AfterEachRenewalOfAnotherProgramLeadsToNoExchange(t *testing.T
 			suite.InBubble(t, func(t *testing.T, w *suite.World) {
 				w.Handle("/", netoauthtest.Status(status))
 				s := newStore(mustLogIn(t, w, 0))
-				client := flows["refresh token"](w, s.options()).Client(w.Ctx)
+				client := w.Credential(suite.Refresh, s.options()).Client(w.Ctx)
 				suite.MustGet(t, client, w.URL+"/")
 				for range 5 {
 					w.RevokeAccessTokens()
@@ -118,12 +118,12 @@ func TestStore_401IsAnsweredFromItWhereNoExchangeMayBe(t *testing.T) {
 					w.RevokeAccessTokens()
 				}
 				time.Sleep(time.Second)
-				s.take()
+				s.Take()
 				before := w.Requests("")
 				for range 5 {
 					suite.Diff(t, "status, nothing new", 401, suite.MustGet(t, client, w.URL+"/"))
 				}
-				suite.Diff(t, "calls within a second", []string{"Load"}, s.take())
+				suite.Diff(t, "calls within a second", []string{"Load"}, s.Take())
 				suite.Diff(t, "token requests", 0, w.Requests("")-before)
 
 				time.Sleep(time.Second)
@@ -156,7 +156,7 @@ func TestStore_401LeadsToThreeRequestsAtMost(t *testing.T) {
 			return network.RoundTrip(r)
 		}))
 		w.Handle("/", netoauthtest.Status(401))
-		suite.Diff(t, "status", 401, suite.MustGet(t, flows["password"](w, s.options()).Client(w.Ctx), w.URL))
+		suite.Diff(t, "status", 401, suite.MustGet(t, w.Credential(suite.Password, s.options()).Client(w.Ctx), w.URL))
 		suite.Diff(t, "times the request was sent", 3, sends)
 	})
 }
@@ -168,7 +168,7 @@ func TestStore_401LeadsToOneExchangeForAllPrograms(t *testing.T) {
 		w.Delay(time.Second)
 		clients := make([]*http.Client, 5)
 		for i := range clients {
-			clients[i] = flows["refresh token"](w, s.options()).Client(w.Ctx)
+			clients[i] = w.Credential(suite.Refresh, s.options()).Client(w.Ctx)
 			suite.MustGet(t, clients[i], w.URL)
 		}
 		w.RevokeAccessTokens()
@@ -185,7 +185,7 @@ func TestStore_401LeadsToOneExchangeForAllPrograms(t *testing.T) {
 func TestStore_401WithABodySendsItEachTime(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		s := newStore(mustLogIn(t, w, 0))
-		j, network := new(journal), w.InProcess().Transport
+		j, network := new(suite.Journal), w.InProcess().Transport
 		n := 0
 		w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Path != "/" {
@@ -194,19 +194,19 @@ func TestStore_401WithABodySendsItEachTime(t *testing.T) {
 			b := new(strings.Builder)
 			r.Write(b)
 			_, text, _ := strings.Cut(b.String(), "\r\n\r\n")
-			j.add(text)
+			j.Add(text)
 			if n++; n < 3 {
 				return suite.Answer(401, "").RoundTrip(r)
 			}
 			return suite.Answer(200, "").RoundTrip(r)
 		}))
-		client := flows["refresh token"](w, s.options()).Client(w.Ctx)
+		client := w.Credential(suite.Refresh, s.options()).Client(w.Ctx)
 		suite.MustToken(t, client.Transport.(*netoauth.Transport).Source)
 		renew(t, w, s.get(), s)
 		resp, err := client.Post(w.URL+"/", "text/plain", strings.NewReader("body"))
 		if err != nil || resp.StatusCode != 200 {
 			t.Errorf("%v, %v; want 200", resp, err)
 		}
-		suite.Diff(t, "bodies sent", []string{"body", "body", "body"}, j.take())
+		suite.Diff(t, "bodies sent", []string{"body", "body", "body"}, j.Take())
 	})
 }

@@ -20,7 +20,7 @@ func TestStore_isNotReadUntilATokenIsNeeded(t *testing.T) {
 		of(s.options()).Client(w.Ctx)
 		netoauth.Wait(w.Ctx, src)
 		time.Sleep(time.Hour)
-		suite.Diff(t, "calls and callbacks", nothing, s.take())
+		suite.Diff(t, "calls and callbacks", nothing, s.Take())
 	})
 }
 
@@ -33,7 +33,7 @@ func TestStore_freshTokenIsTakenOver(t *testing.T) {
 		for range 3 {
 			suite.Diff(t, "token", stored.AccessToken, suite.MustToken(t, src))
 		}
-		suite.Diff(t, "calls and callbacks", []string{"Load", "DEBUG"}, s.take())
+		suite.Diff(t, "calls and callbacks", []string{"Load", "DEBUG"}, s.Take())
 		suite.Diff(t, "token requests", 1, w.Requests(""))
 	})
 }
@@ -43,15 +43,15 @@ func TestStore_renewalTakesOverWhatAnotherProgramStored(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			suite.InBubble(t, func(t *testing.T, w *suite.World) {
 				s := newStore(mustLogIn(t, w, 0))
-				src := flows["refresh token"](w, s.options()).TokenSource(w.Ctx)
+				src := w.Credential(suite.Refresh, s.options()).TokenSource(w.Ctx)
 				suite.MustToken(t, src)
 				time.Sleep(age)
 				next := renew(t, w, s.get(), s)
-				s.take()
+				s.Take()
 				src.Token()
 				netoauth.Wait(w.Ctx, src)
 				suite.Diff(t, "token", next.AccessToken, suite.MustToken(t, src))
-				suite.Diff(t, "calls and callbacks", []string{"Load", "DEBUG"}, s.take())
+				suite.Diff(t, "calls and callbacks", []string{"Load", "DEBUG"}, s.Take())
 				suite.Diff(t, "token requests", 2, w.Requests(""))
 			})
 		})

@@ -3,7 +3,6 @@ package live_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"sync"
 	"testing"
@@ -15,62 +14,19 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// journal keeps what happened, in order.
-type journal struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (j *journal) add(line string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.lines = append(j.lines, line)
-}
-
-// take returns the lines since the last call.
-func (j *journal) take() []string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	lines := j.lines
-	j.lines = nil
-	return lines
-}
-
-// options are callbacks that write to the journal. Of a log record it has the level, because messages may change.
-func (j *journal) options() netoauth.Options {
-	return netoauth.Options{
-		OnToken:    func(*oauth2.Token) { j.add("OnToken") },
-		OnExchange: func(netoauth.Exchange) { j.add("OnExchange") },
-		Logger:     slog.New(levels{j}),
-	}
-}
-
-// levels is a slog.Handler.
-type levels struct{ j *journal }
-
-func (l levels) Enabled(context.Context, slog.Level) bool { return true }
-
-func (l levels) WithAttrs([]slog.Attr) slog.Handler { return l }
-
-func (l levels) WithGroup(string) slog.Handler { return l }
-
-func (l levels) Handle(_ context.Context, r slog.Record) error {
-	l.j.add(r.Level.String())
-	return nil
-}
-
 // store is a Store in memory, and a journal of its calls. The lock is a channel, because the clock of a bubble stands
 // still while somebody waits for a sync.Mutex. The funcs stand in the way, where they are set: an error of theirs is
 // the call's.
 type store struct {
-	journal
+	suite.Journal
 	lock   chan struct{}               // holds one element while an Update is under way
 	load   func(context.Context) error // in Load
 	before func(context.Context) error // in Update, before f
 	after  func(context.Context) error // in Update, before it stores
 	calls  int                         // of f in each Update
 
-	token *oauth2.Token // guarded by journal.mu
+	mu    sync.Mutex
+	token *oauth2.Token // guarded by mu
 }
 
 func newStore(tok *oauth2.Token) *store {
@@ -101,13 +57,13 @@ func plain(tok *oauth2.Token) *oauth2.Token {
 }
 
 func (s *store) options() netoauth.Options {
-	o := s.journal.options()
+	o := s.Journal.Options()
 	o.Store = s
 	return o
 }
 
 func (s *store) Load(ctx context.Context) (*oauth2.Token, error) {
-	s.add("Load")
+	s.Add("Load")
 	if s.load != nil {
 		if err := s.load(ctx); err != nil {
 			return &oauth2.Token{AccessToken: "of a failed Load"}, err
@@ -117,7 +73,7 @@ func (s *store) Load(ctx context.Context) (*oauth2.Token, error) {
 }
 
 func (s *store) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) error {
-	s.add("Update")
+	s.Add("Update")
 	select {
 	case s.lock <- struct{}{}:
 		defer func() { <-s.lock }()
@@ -140,7 +96,7 @@ func (s *store) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token
 			}
 		}
 		s.put(tok)
-		s.add("stored")
+		s.Add("stored")
 	}
 	return nil
 }
@@ -160,25 +116,9 @@ func hanging(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// The credentials of each flow. Refresh has a refresh token only where the options or the test bring one.
-var flows = map[string]func(*suite.World, netoauth.Options) suite.Credential{
-	"API key": func(w *suite.World, o netoauth.Options) suite.Credential {
-		key := *w.Key
-		key.Options = o
-		return &key
-	},
-	"password": func(w *suite.World, o netoauth.Options) suite.Credential {
-		user := *w.User
-		user.Options = o
-		return &user
-	},
-	"refresh token": refreshWith(""),
-}
-
-func refreshWith(token string) func(*suite.World, netoauth.Options) suite.Credential {
-	return func(w *suite.World, o netoauth.Options) suite.Credential {
-		return &netoauth.Refresh{URL: w.URL, RefreshToken: netoauth.Secret(token), Options: o}
-	}
+// refreshWith returns credentials with this refresh token.
+func refreshWith(w *suite.World, token string, o netoauth.Options) suite.Credential {
+	return &netoauth.Refresh{URL: w.URL, RefreshToken: netoauth.Secret(token), Options: o}
 }
 
 // mustLogIn returns a token that was issued so long ago; it lasts for 5 minutes, and is stale from 255 s to 290 s.
@@ -214,13 +154,13 @@ func renew(t *testing.T, w *suite.World, tok *oauth2.Token, s *store) *oauth2.To
 }
 
 // recordRefreshes makes w's client write down the refresh tokens that it sends.
-func recordRefreshes(w *suite.World) *journal {
-	j, network := new(journal), w.InProcess().Transport
+func recordRefreshes(w *suite.World) *suite.Journal {
+	j, network := new(suite.Journal), w.InProcess().Transport
 	w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.URL.Path == netoauthtest.RefreshPath {
 			copied := r.Clone(r.Context())
 			copied.Body, _ = r.GetBody()
-			j.add(copied.FormValue("refresh_token"))
+			j.Add(copied.FormValue("refresh_token"))
 		}
 		return network.RoundTrip(r)
 	}))
@@ -229,13 +169,11 @@ func recordRefreshes(w *suite.World) *journal {
 
 // eachFlow runs test for each of the three flows, in a bubble.
 func eachFlow(t *testing.T, test func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential)) {
-	for name, flow := range flows {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				test(t, w, func(o netoauth.Options) suite.Credential { return flow(w, o) })
-			})
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
+		suite.InBubble(t, func(t *testing.T, w *suite.World) {
+			test(t, w, func(o netoauth.Options) suite.Credential { return w.Credential(f, o) })
 		})
-	}
+	})
 }
 
 // firstUse checks what the first caller of a new source gets and how long it waits, and that no later one waits.

@@ -101,14 +101,14 @@ func TestStore_initialTokenCountsOnlyWhereItHasNone(t *testing.T) {
 		sent := recordRefreshes(w)
 		src = of(o).TokenSource(w.Ctx)
 		got := suite.MustToken(t, src)
-		suite.Diff(t, "refresh tokens sent", []string{initial.RefreshToken}, sent.take())
+		suite.Diff(t, "refresh tokens sent", []string{initial.RefreshToken}, sent.Take())
 		suite.Diff(t, "stored token", s.get().AccessToken, got)
 
-		sent.take()
+		sent.Take()
 		time.Sleep(spent)
 		want := s.get().RefreshToken
 		suite.MustToken(t, of(o).TokenSource(w.Ctx))
-		suite.Diff(t, "refresh tokens sent", []string{want}, sent.take())
+		suite.Diff(t, "refresh tokens sent", []string{want}, sent.Take())
 	})
 }
 

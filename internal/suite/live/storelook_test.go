@@ -24,13 +24,13 @@ func TestStore_isLookedAtInTheWaitAfterAFailure(t *testing.T) {
 		if _, err := src.Token(); err == nil {
 			t.Fatal("a token, want an error")
 		}
-		s.take()
+		s.Take()
 		time.Sleep(time.Second)
 		for range 10 {
 			src.Token()
 			time.Sleep(100 * time.Millisecond)
 		}
-		suite.Diff(t, "calls within a second", []string{"Load"}, s.take())
+		suite.Diff(t, "calls within a second", []string{"Load"}, s.Take())
 
 		w.Fail(0, nil)
 		renewed := mustLogIn(t, w, 0)
@@ -52,7 +52,7 @@ func TestStore_thatHangsCostsFiveSeconds(t *testing.T) {
 			}
 			return nil
 		}
-		src := flows["password"](w, s.options()).TokenSource(w.Ctx)
+		src := w.Credential(suite.Password, s.options()).TokenSource(w.Ctx)
 		start := time.Now()
 		suite.MustToken(t, src)
 		if took := time.Since(start); took < 5*time.Second || took > 5100*time.Millisecond {
@@ -64,11 +64,11 @@ func TestStore_thatHangsCostsFiveSeconds(t *testing.T) {
 			suite.MustToken(t, src)
 			suite.Diff(t, "wait", time.Duration(0), time.Since(start))
 		}
-		suite.Diff(t, "calls", 1, strings.Count(strings.Join(s.take(), " "), "Load"))
+		suite.Diff(t, "calls", 1, strings.Count(strings.Join(s.Take(), " "), "Load"))
 		time.Sleep(time.Hour)
 		suite.MustToken(t, src)
 		suite.Diff(t, "once it has returned it is asked again", true,
-			strings.Contains(strings.Join(s.take(), " "), "Load"))
+			strings.Contains(strings.Join(s.Take(), " "), "Load"))
 	})
 }
 
@@ -79,7 +79,7 @@ func TestStore_queueBehindASlowExchange(t *testing.T) {
 		w.Delay(25 * time.Second)
 		done := make(chan error)
 		for range 50 {
-			src := flows["API key"](w, s.options()).TokenSource(w.Ctx)
+			src := w.Credential(suite.APIKey, s.options()).TokenSource(w.Ctx)
 			go func() {
 				_, err := src.Token()
 				done <- err
@@ -104,7 +104,7 @@ func TestStore_replicasThatLagKeepNobodyFromAskingTheAPI(t *testing.T) {
 		s := newStore(tokens[0])
 		n := 0
 		s.load = func(context.Context) error { n++; s.put(tokens[n%2]); return nil }
-		client := flows["password"](w, s.options()).Client(w.Ctx)
+		client := w.Credential(suite.Password, s.options()).Client(w.Ctx)
 		suite.MustGet(t, client, w.URL)
 		w.RevokeAccessTokens()
 		suite.Diff(t, "status", 200, suite.MustGet(t, client, w.URL))
@@ -116,12 +116,12 @@ func TestStore_newerTokenWithoutARefreshToken(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		sent := recordRefreshes(w)
 		s := newStore(mustLogIn(t, w, 0))
-		src := flows["password"](w, s.options()).TokenSource(w.Ctx)
+		src := w.Credential(suite.Password, s.options()).TokenSource(w.Ctx)
 		suite.MustToken(t, src)
 		s.put(&oauth2.Token{AccessToken: "newer", Expiry: time.Now().Add(5 * time.Minute), ExpiresIn: 300})
 		time.Sleep(spent)
 		suite.MustToken(t, src)
-		suite.Diff(t, "refresh tokens sent", nothing, sent.take())
+		suite.Diff(t, "refresh tokens sent", nothing, sent.Take())
 	})
 }
 
@@ -139,7 +139,7 @@ func TestStore_refreshTokenWithALineBreak(t *testing.T) {
 		} else if err != nil {
 			t.Error(err)
 		}
-		suite.Diff(t, "refresh tokens sent", nothing, sent.take())
+		suite.Diff(t, "refresh tokens sent", nothing, sent.Take())
 	})
 }
 
@@ -149,7 +149,7 @@ func TestStore_noRequestWaitsWhileARenewalWaitsForIt(t *testing.T) {
 		w.SetLifetimes(time.Minute, time.Hour)
 		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		s := newStore(nil)
-		client := flows["API key"](w, s.options()).Client(w.Ctx)
+		client := w.Credential(suite.APIKey, s.options()).Client(w.Ctx)
 		suite.MustGet(t, client, w.URL)
 		s.load = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
 		for begun := time.Now(); time.Since(begun) < 10*time.Minute; time.Sleep(100 * time.Millisecond) {

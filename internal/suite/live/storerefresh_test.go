@@ -26,24 +26,26 @@ func TestStore_refreshTokenUsedIsTheStoredOne(t *testing.T) {
 			suite.Diff(t, "stored token", s.get().AccessToken, got)
 			time.Sleep(spent)
 		}
+		suite.Diff(t, "refresh tokens sent", want, sent.Take())
 		// Another program's, which is spent when it is seen.
+		used := s.get().RefreshToken
 		renewed := renew(t, w, s.get(), s)
-		want = append(want, sent.lines[3], renewed.RefreshToken)
+		want = []string{used, renewed.RefreshToken}
 		time.Sleep(spent)
 		suite.MustToken(t, src)
-		suite.Diff(t, "refresh tokens sent", want, sent.take())
+		suite.Diff(t, "refresh tokens sent", want, sent.Take())
 	})
 }
 
 func TestStore_isLeftAloneByTokenOfALogIn(t *testing.T) {
-	for _, flow := range []string{"API key", "password"} {
-		t.Run(flow, func(t *testing.T) {
+	for _, flow := range []suite.Flow{suite.APIKey, suite.Password} {
+		t.Run(flow.Name, func(t *testing.T) {
 			suite.InBubble(t, func(t *testing.T, w *suite.World) {
 				s := newStore(mustLogIn(t, w, 0))
-				if _, err := flows[flow](w, s.options()).Token(w.Ctx); err != nil {
+				if _, err := w.Credential(flow, s.options()).Token(w.Ctx); err != nil {
 					t.Fatal(err)
 				}
-				suite.Diff(t, "calls and callbacks", []string{"OnToken", "OnExchange", "DEBUG"}, s.take())
+				suite.Diff(t, "calls and callbacks", []string{"OnToken", "OnExchange", "DEBUG"}, s.Take())
 				suite.Diff(t, "refreshes", 0, w.Requests(netoauthtest.RefreshPath))
 			})
 		})
@@ -57,7 +59,7 @@ func TestStore_isUsedByTokenOfRefresh(t *testing.T) {
 				sent := recordRefreshes(w)
 				first := mustLogIn(t, w, age)
 				s := newStore(first)
-				r := refreshWith("an older one")(w, s.options())
+				r := refreshWith(w, "an older one", s.options())
 				tok, err := r.Token(w.Ctx)
 				if err != nil {
 					t.Fatal(err)
@@ -67,14 +69,14 @@ func TestStore_isUsedByTokenOfRefresh(t *testing.T) {
 				if err != nil || again.AccessToken == tok.AccessToken {
 					t.Errorf("the second: error %v, or the same token; want another", err)
 				}
-				suite.Diff(t, "refresh tokens sent", []string{first.RefreshToken, tok.RefreshToken}, sent.take())
+				suite.Diff(t, "refresh tokens sent", []string{first.RefreshToken, tok.RefreshToken}, sent.Take())
 				once := []string{"Update", "stored", "OnToken", "OnExchange", "DEBUG"}
-				suite.Diff(t, "calls and callbacks", slices.Concat(once, once), s.take())
+				suite.Diff(t, "calls and callbacks", slices.Concat(once, once), s.Take())
 
 				s.before = failing
 				_, err = r.Token(w.Ctx)
 				suite.WantError(t, err, errStore)
-				suite.Diff(t, "refresh tokens sent", nothing, sent.take())
+				suite.Diff(t, "refresh tokens sent", nothing, sent.Take())
 			})
 		})
 	}
@@ -83,7 +85,7 @@ func TestStore_isUsedByTokenOfRefresh(t *testing.T) {
 func TestStore_withoutAnyRefreshTokenSaysSoAtOnce(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		start := time.Now()
-		_, err := flows["refresh token"](w, newStore(nil).options()).TokenSource(w.Ctx).Token()
+		_, err := w.Credential(suite.Refresh, newStore(nil).options()).TokenSource(w.Ctx).Token()
 		if err == nil || !strings.Contains(err.Error(), "there is none in RefreshToken or the Store") {
 			t.Errorf("error %v", err)
 		}
@@ -97,10 +99,10 @@ func TestStore_refreshTriesItsOwnTokenOnceWhereTheStoredOneIsRefused(t *testing.
 		sent := recordRefreshes(w)
 		own := mustLogIn(t, w, 0)
 		s := newStore(&oauth2.Token{RefreshToken: "refused"})
-		src := refreshWith(own.RefreshToken)(w, s.options()).TokenSource(w.Ctx)
+		src := refreshWith(w, own.RefreshToken, s.options()).TokenSource(w.Ctx)
 		got := suite.MustToken(t, src)
 		suite.Diff(t, "stored token", s.get().AccessToken, got)
-		suite.Diff(t, "refresh tokens sent", []string{"refused", own.RefreshToken}, sent.take())
+		suite.Diff(t, "refresh tokens sent", []string{"refused", own.RefreshToken}, sent.Take())
 
 		// It is used up by now.
 		next := s.get().RefreshToken
@@ -110,7 +112,7 @@ func TestStore_refreshTriesItsOwnTokenOnceWhereTheStoredOneIsRefused(t *testing.
 			src.Token()
 			time.Sleep(3 * time.Minute)
 		}
-		suite.Diff(t, "refresh tokens sent", []string{next, next, next}, sent.take())
+		suite.Diff(t, "refresh tokens sent", []string{next, next, next}, sent.Take())
 	})
 }
 
@@ -126,13 +128,13 @@ func TestStore_refreshDoesNotTryItsOwnTokenTwice(t *testing.T) {
 			suite.InBubble(t, func(t *testing.T, w *suite.World) {
 				sent := recordRefreshes(w)
 				s := newStore(&oauth2.Token{RefreshToken: tt.stored})
-				src := refreshWith(tt.own)(w, s.options()).TokenSource(w.Ctx)
+				src := refreshWith(w, tt.own, s.options()).TokenSource(w.Ctx)
 				for range 3 {
 					_, err := src.Token()
 					suite.WantError(t, err, netoauth.ErrRejected)
 					time.Sleep(3 * time.Minute)
 				}
-				suite.Diff(t, "refresh tokens sent", tt.want, sent.take())
+				suite.Diff(t, "refresh tokens sent", tt.want, sent.Take())
 			})
 		})
 	}
@@ -146,7 +148,7 @@ func TestStore_refusalsThatPassLoseNoSession(t *testing.T) {
 		s := newStore(nil)
 		renew(t, w, own, s)
 		time.Sleep(spent)
-		src := refreshWith(own.RefreshToken)(w, s.options()).TokenSource(w.Ctx)
+		src := refreshWith(w, own.RefreshToken, s.options()).TokenSource(w.Ctx)
 		w.Fail(-1, netoauthtest.Status(403)) // an IP allow list
 		for range 3 {
 			_, err := src.Token()
@@ -167,7 +169,7 @@ func TestStore_refusalThatIsNotOfTheTokenLosesNoSession(t *testing.T) {
 				s := newStore(nil)
 				renew(t, w, own, s)
 				time.Sleep(spent)
-				src := refreshWith(own.RefreshToken)(w, s.options()).TokenSource(w.Ctx)
+				src := refreshWith(w, own.RefreshToken, s.options()).TokenSource(w.Ctx)
 				w.Fail(1, netoauthtest.Status(status))
 				_, err := src.Token()
 				suite.WantError(t, err, netoauth.ErrRejected)
@@ -193,7 +195,7 @@ func TestStore_writesThatFailNeverSendARefreshTokenAgain(t *testing.T) {
 			suite.Diff(t, "stored token", suite.MustToken(t, src), s.get().AccessToken)
 			time.Sleep(spent)
 		}
-		lines := sent.take()
+		lines := sent.Take()
 		suite.Diff(t, "refreshes", 7, len(lines))
 		slices.Sort(lines)
 		suite.Diff(t, "different refresh tokens", 7, len(slices.Compact(lines)))
@@ -205,7 +207,7 @@ func TestStore_writesThatFailNeverSendARefreshTokenAgain(t *testing.T) {
 func TestStore_doesNotKnowWhenTheRefreshTokenEnds(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		s := newStore(mustLogIn(t, w, time.Hour))
-		suite.MustToken(t, flows["password"](w, s.options()).TokenSource(w.Ctx))
+		suite.MustToken(t, w.Credential(suite.Password, s.options()).TokenSource(w.Ctx))
 		suite.Diff(t, "refreshes", 1, w.Requests(netoauthtest.RefreshPath))
 		suite.Diff(t, "log-ins", 2, w.Requests(netoauthtest.PasswordPath))
 	})
@@ -213,11 +215,11 @@ func TestStore_doesNotKnowWhenTheRefreshTokenEnds(t *testing.T) {
 
 // Another program's success with another refresh token says that refreshing works again.
 func TestStore_refreshesWithATokenTakenOverAfterAFault(t *testing.T) {
-	for _, flow := range []string{"API key", "password"} {
-		t.Run(flow, func(t *testing.T) {
+	for _, flow := range []suite.Flow{suite.APIKey, suite.Password} {
+		t.Run(flow.Name, func(t *testing.T) {
 			suite.InBubble(t, func(t *testing.T, w *suite.World) {
 				s := newStore(mustLogIn(t, w, 0))
-				src := flows[flow](w, s.options()).TokenSource(w.Ctx)
+				src := w.Credential(flow, s.options()).TokenSource(w.Ctx)
 				suite.MustToken(t, src)
 				time.Sleep(stale)
 				w.Fail(1, netoauthtest.Status(503))
@@ -262,7 +264,7 @@ func TestStore_loadThatLagsBehindNeverSendsAUsedRefreshToken(t *testing.T) {
 		s.behind = old
 		time.Sleep(spent)
 		src.Token()
-		suite.Diff(t, "refresh tokens sent", []string{next.RefreshToken}, sent.take())
+		suite.Diff(t, "refresh tokens sent", []string{next.RefreshToken}, sent.Take())
 	})
 }
 

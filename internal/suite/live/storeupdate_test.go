@@ -24,7 +24,7 @@ func TestStore_updateLooksOnceMore(t *testing.T) {
 		s.before = func(context.Context) error { s.put(next); return nil }
 		src := of(s.options()).TokenSource(w.Ctx)
 		suite.Diff(t, "token", next.AccessToken, suite.MustToken(t, src))
-		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "DEBUG"}, s.take())
+		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "DEBUG"}, s.Take())
 		suite.Diff(t, "token requests", 2, w.Requests(""))
 	})
 }
@@ -38,9 +38,9 @@ func TestStore_takeoverInUpdateTellsOfNoExchange(t *testing.T) {
 		time.Sleep(spent)
 		next := renew(t, w, s.get(), nil)
 		s.before = func(context.Context) error { s.put(next); return nil }
-		s.take()
+		s.Take()
 		suite.Diff(t, "token", next.AccessToken, suite.MustToken(t, src))
-		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "DEBUG"}, s.take())
+		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "DEBUG"}, s.Take())
 	})
 }
 
@@ -52,12 +52,12 @@ func TestStore_hasTheNewTokenBeforeAnybodyElse(t *testing.T) {
 		for range 2 {
 			all.Go(func() {
 				suite.MustToken(t, src)
-				s.add("caller")
+				s.Add("caller")
 			})
 		}
 		all.Wait()
 		want := []string{"Load", "Update", "stored", "OnToken", "OnExchange", "DEBUG", "caller", "caller"}
-		suite.Diff(t, "order", want, s.take())
+		suite.Diff(t, "order", want, s.Take())
 	})
 }
 
@@ -71,7 +71,7 @@ func TestStore_failedExchangeStoresNothing(t *testing.T) {
 			t.Error("a token, want an error")
 		}
 		suite.Diff(t, "stored token's refresh token", before.RefreshToken, s.get().RefreshToken)
-		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "OnExchange", "WARN"}, s.take())
+		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "OnExchange", "WARN"}, s.Take())
 	})
 }
 
@@ -83,7 +83,7 @@ func TestStore_loadThatFailsCountsAsNone(t *testing.T) {
 		s.load = failing
 		got := suite.MustToken(t, of(s.options()).TokenSource(w.Ctx))
 		suite.Diff(t, "stored token", s.get().AccessToken, got)
-		suite.Diff(t, "refresh tokens sent", []string{stored.RefreshToken}, sent.take())
+		suite.Diff(t, "refresh tokens sent", []string{stored.RefreshToken}, sent.Take())
 	})
 }
 
@@ -110,12 +110,12 @@ func TestStore_updateThatFailsBeforeItsExchange(t *testing.T) {
 				tt.make(s)
 				o := s.options()
 				var exchanges []netoauth.Exchange
-				o.OnExchange = func(e netoauth.Exchange) { s.add("OnExchange"); exchanges = append(exchanges, e) }
+				o.OnExchange = func(e netoauth.Exchange) { s.Add("OnExchange"); exchanges = append(exchanges, e) }
 				c := of(o)
 				start := time.Now()
 				_, err := c.TokenSource(w.Ctx).Token()
 				suite.Diff(t, "time taken", tt.in.String(), time.Since(start).String())
-				suite.Diff(t, "refresh tokens sent", nothing, sent.take())
+				suite.Diff(t, "refresh tokens sent", nothing, sent.Take())
 				suite.Diff(t, "stored token", before, s.get().AccessToken)
 
 				want := []string{"Load", "Update", "WARN", "OnToken", "OnExchange", "DEBUG"}
@@ -131,7 +131,7 @@ func TestStore_updateThatFailsBeforeItsExchange(t *testing.T) {
 				} else if err != nil {
 					t.Error(err)
 				}
-				suite.Diff(t, "calls and callbacks", want, s.take())
+				suite.Diff(t, "calls and callbacks", want, s.Take())
 			})
 		})
 	}
@@ -157,7 +157,7 @@ func TestStore_updateThatFailsAfterItsExchange(t *testing.T) {
 					t.Error("the token is the stored one")
 				}
 				suite.Diff(t, "calls and callbacks",
-					[]string{"Load", "Update", "WARN", "OnToken", "OnExchange", "DEBUG"}, s.take())
+					[]string{"Load", "Update", "WARN", "OnToken", "OnExchange", "DEBUG"}, s.Take())
 			})
 		})
 	}
@@ -175,7 +175,7 @@ func TestStore_updateThatFailsAfterAFailedExchange(t *testing.T) {
 				o.Store = unlocking{s, tt.update}
 				var e netoauth.Exchange
 				o.OnExchange = func(of netoauth.Exchange) { e = of }
-				src := flows["password"](w, o).TokenSource(w.Ctx)
+				src := w.Credential(suite.Password, o).TokenSource(w.Ctx)
 				src.Token()
 				suite.Diff(t, "StoreErr", tt.want, e.StoreErr, cmpopts.EquateErrors())
 				suite.Diff(t, "StoreErr of StatusOf", tt.want, netoauth.StatusOf(src).StoreErr, cmpopts.EquateErrors())
@@ -205,7 +205,7 @@ func TestStore_updateThatCallsItsFunctionTwice(t *testing.T) {
 		suite.Diff(t, "stored token", s.get().AccessToken, got)
 		suite.Diff(t, "token requests", 2, w.Requests(""))
 		suite.Diff(t, "calls and callbacks",
-			[]string{"Load", "Update", "stored", "WARN", "OnToken", "OnExchange", "DEBUG"}, s.take())
+			[]string{"Load", "Update", "stored", "WARN", "OnToken", "OnExchange", "DEBUG"}, s.Take())
 	})
 }
 
@@ -245,7 +245,7 @@ func TestStore_callersContextEndsItsOwnWaitAlone(t *testing.T) {
 				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 				s := newStore(mustLogIn(t, w, spent))
 				hold(w, s)
-				client := flows["refresh token"](w, s.options()).Client(w.Ctx)
+				client := w.Credential(suite.Refresh, s.options()).Client(w.Ctx)
 				ctx, cancel := context.WithTimeout(w.Ctx, time.Second)
 				defer cancel()
 				start := time.Now()
@@ -267,7 +267,7 @@ func TestStore_lockThatIsNotHadIsATimeout(t *testing.T) {
 		s := newStore(mustLogIn(t, w, spent))
 		defer s.hold()()
 		start := time.Now()
-		_, err := flows["refresh token"](w, s.options()).TokenSource(w.Ctx).Token()
+		_, err := w.Credential(suite.Refresh, s.options()).TokenSource(w.Ctx).Token()
 		suite.Diff(t, "time taken", "35s", time.Since(start).String())
 		suite.WantError(t, err, context.DeadlineExceeded)
 		if !strings.Contains(err.Error(), "Update of the Store took over 35s") {

@@ -18,7 +18,7 @@ import (
 func renewing(t *testing.T, w *suite.World, o netoauth.Options, takes time.Duration) oauth2.TokenSource {
 	t.Helper()
 	o.InitialToken = mustLogIn(t, w, 0)
-	src := flows["password"](w, o).TokenSource(w.Ctx)
+	src := w.Credential(suite.Password, o).TokenSource(w.Ctx)
 	suite.MustToken(t, src)
 	time.Sleep(stale)
 	w.Delay(takes)
@@ -123,18 +123,18 @@ func TestWait_endsWithItsContextAndTheExchangeGoesOn(t *testing.T) {
 func TestWait_returnsAtOnceWhereNothingIsUnderWay(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		s := newStore(nil)
-		src := flows["API key"](w, s.options()).TokenSource(w.Ctx)
+		src := w.Credential(suite.APIKey, s.options()).TokenSource(w.Ctx)
 		over, cancel := context.WithCancel(w.Ctx)
 		cancel()
 		wait := func(when string) {
 			t.Helper()
 			before := w.Requests("")
-			s.take()
+			s.Take()
 			mustWait(t, w.Ctx, src, 0)
 			mustWait(t, over, src, 0)
 			synctest.Wait()
 			suite.Diff(t, "token requests that Wait started "+when, 0, w.Requests("")-before)
-			suite.Diff(t, "calls of the Store "+when, nothing, s.take())
+			suite.Diff(t, "calls of the Store "+when, nothing, s.Take())
 		}
 		wait("before the first use")
 		suite.MustToken(t, src)
@@ -237,14 +237,14 @@ func TestWait_endsABubbleInOrder(t *testing.T) {
 		"while a stored token is in use for a slow renewal": func(t *testing.T, w *suite.World) oauth2.TokenSource {
 			s := newStore(mustLogIn(t, w, stale))
 			w.Delay(10 * time.Second)
-			src := flows["refresh token"](w, s.options()).TokenSource(w.Ctx)
+			src := w.Credential(suite.Refresh, s.options()).TokenSource(w.Ctx)
 			suite.MustToken(t, src)
 			return src
 		},
 		"while the Store is locked": func(t *testing.T, w *suite.World) oauth2.TokenSource {
 			s := newStore(mustLogIn(t, w, stale))
 			s.hold()
-			src := flows["refresh token"](w, s.options()).TokenSource(w.Ctx)
+			src := w.Credential(suite.Refresh, s.options()).TokenSource(w.Ctx)
 			suite.MustToken(t, src)
 			return src
 		},

@@ -150,7 +150,7 @@ func TestError_showsNoSecretThatAServerEchoes(t *testing.T) {
 					}
 					for _, said = range echoes {
 						write = func(w http.ResponseWriter, text string) { a.write(w, code, text) }
-						for flow, c := range k.flows(u, netoauth.Options{}) {
+						for flow, c := range k.account(u).All(netoauth.Options{}) {
 							v := k.vault()
 							_, err := c.Token(suite.Over(t.Context(), v.watch(http.DefaultTransport)))
 							if err == nil {
@@ -233,7 +233,7 @@ func TestError_showsNoSecretThatABrokenAnswerEchoes(t *testing.T) {
 			t.Run(k.name+"/"+b.name, func(t *testing.T) {
 				for _, said := range []echo{echoes[0], echoes[2], echoes[3]} { // which are one line
 					u := breaking(t, func(raw string, credentials []string) string { return b.text(said.text(raw, credentials)) })
-					for flow, c := range k.flows(u, netoauth.Options{}) {
+					for flow, c := range k.account(u).All(netoauth.Options{}) {
 						v := k.vault()
 						_, err := c.Token(suite.Over(t.Context(), v.watch(&http.Transport{DisableKeepAlives: true})))
 						if err == nil {

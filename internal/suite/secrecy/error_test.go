@@ -45,7 +45,7 @@ func TestError_showsNoTokenOfAnAnswerNotTaken(t *testing.T) {
 			io.WriteString(w, tt.body)
 		})
 		v := k.vault()
-		for flow, c := range k.flows(u, netoauth.Options{}) {
+		for flow, c := range k.account(u).All(netoauth.Options{}) {
 			tok, err := c.Token(t.Context())
 			if err == nil && tt.name != "with a control character" {
 				t.Errorf("%s: a token %v, no error", tt.name, tok.Type())
@@ -68,7 +68,7 @@ func TestError_ofSourceAndClientShowsNoSecret(t *testing.T) {
 	expired.AccessToken = "" // so that it is renewed at once
 	options := map[string]netoauth.Options{"new": {}, "with a refresh token to begin with": {InitialToken: expired}}
 	for name, o := range options {
-		for flow, c := range k.flows(u, o) {
+		for flow, c := range k.account(u).All(o) {
 			src := c.TokenSource(ctx)
 			for range 2 { // the second is the first again
 				_, err := src.Token()
@@ -98,7 +98,7 @@ func TestError_ofABrokenNetworkShowsNoSecret(t *testing.T) {
 	for name, u := range map[string]string{
 		"refused": "http://127.0.0.1:1", "dropped": dropped, "no TLS": strings.Replace(dropped, "http:", "https:", 1),
 	} {
-		for flow, c := range k.flows(u, netoauth.Options{}) {
+		for flow, c := range k.account(u).All(netoauth.Options{}) {
 			_, err := c.Token(suite.Over(t.Context(), v.watch(http.DefaultTransport)))
 			if err == nil {
 				t.Fatal("no error")
@@ -108,7 +108,7 @@ func TestError_ofABrokenNetworkShowsNoSecret(t *testing.T) {
 		}
 	}
 	// A transport of the user's own that says what it could not send.
-	for flow, c := range k.flows("https://api.test", netoauth.Options{}) {
+	for flow, c := range k.account("https://api.test").All(netoauth.Options{}) {
 		_, err := c.Token(suite.Over(t.Context(), v.watch(suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			body, _ := io.ReadAll(r.Body)
 			r.Body.Close()
@@ -125,7 +125,7 @@ func TestError_responseIsNoWayToTheRequestsBody(t *testing.T) {
 	k := plainKit
 	v := k.vault()
 	u := suite.Serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) })
-	for flow, c := range k.flows(u, netoauth.Options{}) {
+	for flow, c := range k.account(u).All(netoauth.Options{}) {
 		_, err := c.Token(suite.Over(t.Context(), v.watch(http.DefaultTransport)))
 		var re *oauth2.RetrieveError
 		if !errors.As(err, &re) {
@@ -144,7 +144,7 @@ func TestError_responseIsNoWayToTheRequestsBody(t *testing.T) {
 func TestError_headerShowsNoEcho(t *testing.T) {
 	k := plainKit
 	ctx := suite.Over(t.Context(), suite.Answer(401, "", "Server", "password="+k.password, "Via", "shown"))
-	_, err := k.passwordOf("", netoauth.Options{}).Token(ctx)
+	_, err := k.account("").Credential(suite.Password, netoauth.Options{}).Token(ctx)
 	var re *oauth2.RetrieveError
 	if !errors.As(err, &re) {
 		t.Fatal(err)

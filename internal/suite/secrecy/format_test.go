@@ -32,20 +32,22 @@ func credentialValues(k kit) []value {
 	o.OnToken, o.Logger = func(*oauth2.Token) {}, slog.New(slog.DiscardHandler)
 	var list []value
 	for suffix, o := range map[string]netoauth.Options{"": o, " of data": data} {
-		list = append(list, held("APIKey"+suffix, *k.apiKey("", o))...)
-		list = append(list, held("Password"+suffix, *k.passwordOf("", o))...)
-		list = append(list, held("Refresh"+suffix, *k.refresh("", o))...)
+		key, user, session := k.credentials(o)
+		list = append(list, held("APIKey"+suffix, *key)...)
+		list = append(list, held("Password"+suffix, *user)...)
+		list = append(list, held("Refresh"+suffix, *session)...)
 		list = append(list, held("Options"+suffix, o)...)
 	}
+	key, user, session := k.credentials(o)
 	list = append(list, held("Secret", netoauth.Secret(k.password))...)
 	list = append(list,
-		value{"Account", k.apiKey("", o).Account("sub")},
+		value{"Account", key.Account("sub")},
 		value{"map with Secret for keys, in fmt", keyed{netoauth.Secret(k.password): 1}},
-		value{"APIKey embedded", myKey{*k.apiKey("", o)}}, value{"*APIKey embedded", &myKey{*k.apiKey("", o)}},
-		value{"*Password embedded", myPassword{k.passwordOf("", o), "z"}},
-		value{"Refresh embedded", &myRefresh{"z", *k.refresh("", o)}},
-		value{"[]credential", []suite.Credential{k.apiKey("", o), k.passwordOf("", o), k.refresh("", o)}},
-		value{"Token method", k.apiKey("", o).Token},
+		value{"APIKey embedded", myKey{*key}}, value{"*APIKey embedded", &myKey{*key}},
+		value{"*Password embedded", myPassword{user, "z"}},
+		value{"Refresh embedded", &myRefresh{"z", *session}},
+		value{"[]credential", []suite.Credential{key, user, session}},
+		value{"Token method", key.Token},
 	)
 	return list
 }
@@ -83,8 +85,9 @@ func TestSecret_inAStructBehindAnInnerPointer(t *testing.T) {
 	}
 	o := netoauth.Options{InitialToken: k.initial()}
 	secret := netoauth.Secret(k.password)
-	byValue := &config{*k.apiKey("", o), *k.passwordOf("", o), *k.refresh("", o), secret}
-	byPointer := &pointers{k.apiKey("", o), k.passwordOf("", o), k.refresh("", o), &secret}
+	key, user, session := k.credentials(o)
+	byValue := &config{*key, *user, *session, secret}
+	byPointer := &pointers{key, user, session, &secret}
 	for _, x := range []any{[]*config{byValue}, struct{ C *config }{byValue}, map[string]*config{"k": byValue}, &byValue} {
 		for _, format := range vFormats {
 			v.check(t, fmt.Sprintf("%s of %T", format, x), fmt.Sprintf(format, x))
@@ -104,18 +107,19 @@ func TestSecret_behindAPointerInAnUnexportedField(t *testing.T) {
 	v := k.vault()
 	o := netoauth.Options{InitialToken: k.initial()}
 	secret := netoauth.Secret(k.password)
+	key, user, session := k.credentials(o)
 	for name, x := range map[string]any{
-		"*APIKey":                struct{ p *netoauth.APIKey }{k.apiKey("", o)},
-		"*Password":              struct{ p *netoauth.Password }{k.passwordOf("", o)},
-		"*Refresh":               struct{ p *netoauth.Refresh }{k.refresh("", o)},
+		"*APIKey":                struct{ p *netoauth.APIKey }{key},
+		"*Password":              struct{ p *netoauth.Password }{user},
+		"*Refresh":               struct{ p *netoauth.Refresh }{session},
 		"*Options":               struct{ p *netoauth.Options }{&o},
 		"*Secret":                struct{ p *netoauth.Secret }{&secret},
-		"an interface":           struct{ c suite.Credential }{k.apiKey("", o)},
-		"any":                    struct{ x any }{k.passwordOf("", o)},
-		"[]*APIKey":              struct{ s []*netoauth.APIKey }{[]*netoauth.APIKey{k.apiKey("", o)}},
-		"a map":                  struct{ m map[string]suite.Credential }{map[string]suite.Credential{"k": k.refresh("", o)}},
-		"with numbers around":    struct{ a, b any }{1, k.apiKey("", o)},
-		"a struct with a struct": struct{ s struct{ p *netoauth.APIKey } }{struct{ p *netoauth.APIKey }{k.apiKey("", o)}},
+		"an interface":           struct{ c suite.Credential }{key},
+		"any":                    struct{ x any }{user},
+		"[]*APIKey":              struct{ s []*netoauth.APIKey }{[]*netoauth.APIKey{key}},
+		"a map":                  struct{ m map[string]suite.Credential }{map[string]suite.Credential{"k": session}},
+		"with numbers around":    struct{ a, b any }{1, key},
+		"a struct with a struct": struct{ s struct{ p *netoauth.APIKey } }{struct{ p *netoauth.APIKey }{key}},
 	} {
 		for _, x := range []any{x, &x, []any{x}} {
 			for _, format := range vFormats {
@@ -133,7 +137,7 @@ func TestSecret_behindAPointerInAnUnexportedField(t *testing.T) {
 
 func TestSecret_isRedactedByTheVerbsOfTheContract(t *testing.T) {
 	var none netoauth.Options
-	key, user, renewal := plainKit.apiKey("", none), plainKit.passwordOf("", none), plainKit.refresh("", none)
+	key, user, renewal := plainKit.credentials(none)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		for _, x := range []any{key, *key, user, *renewal, none, netoauth.Secret("x")} {
 			if text := fmt.Sprintf(verb, x); !strings.Contains(text, "[redacted]") {

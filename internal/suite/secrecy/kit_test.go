@@ -50,22 +50,19 @@ func (k kit) initial() *oauth2.Token {
 	return tok.WithExtra(map[string]any{"id_token": k.accessToken})
 }
 
-func (k kit) apiKey(u string, o netoauth.Options) *netoauth.APIKey {
-	return &netoauth.APIKey{URL: u, Shortname: "acme", AppName: "reports", AppKey: netoauth.Secret(k.appKey),
-		SharedSecret: netoauth.Secret(k.sharedSecret), Options: o}
-}
-
-func (k kit) passwordOf(u string, o netoauth.Options) *netoauth.Password {
-	return &netoauth.Password{URL: u, Username: "ann", Password: netoauth.Secret(k.password), Options: o}
-}
-
-func (k kit) refresh(u string, o netoauth.Options) *netoauth.Refresh {
-	return &netoauth.Refresh{URL: u, RefreshToken: netoauth.Secret(k.refreshToken), Options: o}
-}
-
-// flows are the three credentials by name, all for the same URL.
-func (k kit) flows(u string, o netoauth.Options) map[string]suite.Credential {
-	return map[string]suite.Credential{
-		"API key": k.apiKey(u, o), "password": k.passwordOf(u, o), "refresh token": k.refresh(u, o),
+// account is what the kit's credentials for the API at u are made of.
+func (k kit) account(u string) suite.Account {
+	return suite.Account{
+		Key: netoauth.APIKey{URL: u, Shortname: "acme", AppName: "reports", AppKey: netoauth.Secret(k.appKey),
+			SharedSecret: netoauth.Secret(k.sharedSecret)},
+		User:         netoauth.Password{URL: u, Username: "ann", Password: netoauth.Secret(k.password)},
+		RefreshToken: netoauth.Secret(k.refreshToken),
 	}
+}
+
+// credentials are the kit's, for the default URL, as the types they are.
+func (k kit) credentials(o netoauth.Options) (*netoauth.APIKey, *netoauth.Password, *netoauth.Refresh) {
+	a := k.account("")
+	return a.Credential(suite.APIKey, o).(*netoauth.APIKey), a.Credential(suite.Password, o).(*netoauth.Password),
+		a.Credential(suite.Refresh, o).(*netoauth.Refresh)
 }

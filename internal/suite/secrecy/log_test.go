@@ -55,7 +55,7 @@ func TestOptions_loggerGetsWarnForAFallBack(t *testing.T) {
 			s.logged(t, "a refused refresh", warn, debug)
 		}
 		if !strings.Contains(s.String(), "refresh") {
-			t.Errorf("the log does not say what happened:\n%s", s.journal)
+			t.Errorf("the log does not say what happened:\n%s", s.transcript)
 		}
 	})
 }
@@ -90,13 +90,13 @@ func TestOptions_loggerGetsWarnForAFailedRenewal(t *testing.T) {
 					s.get(client)
 					time.Sleep(time.Minute)
 					synctest.Wait()
-					if got := s.levels(); !slices.Contains(got, warn) || slices.Contains(got, slog.LevelError) {
+					if got := s.Take(); !slices.Contains(got, warn) || slices.Contains(got, slog.LevelError.String()) {
 						t.Errorf("a failed renewal was logged at %v, want Warn", got)
 					}
 					s.Fail(0, nil)
 					time.Sleep(5 * time.Minute)
 					suite.Diff(t, "status", 200, s.get(client))
-					s.levels()
+					s.Take()
 				}
 			})
 		})
@@ -108,17 +108,17 @@ func TestOptions_loggerGetsTheRenewalThatA401Forces(t *testing.T) {
 		for _, c := range []suite.Credential{s.Key, s.User} {
 			client := c.Client(s.Ctx)
 			s.get(client)
-			s.levels()
+			s.Take()
 			s.RevokeAccessTokens()
 			suite.Diff(t, "status", 200, s.get(client))
-			if got := s.levels(); !slices.Contains(got, debug) {
+			if got := s.Take(); !slices.Contains(got, debug) {
 				t.Errorf("a renewal forced by a 401 was logged at %v, want Debug", got)
 			}
 			s.RevokeAccessTokens()
 			s.RevokeRefreshTokens()
 			time.Sleep(time.Minute)
 			suite.Diff(t, "status", 200, s.get(client))
-			if got := s.levels(); !slices.Contains(got, warn) {
+			if got := s.Take(); !slices.Contains(got, warn) {
 				t.Errorf("a fall-back was logged at %v, want Warn", got)
 			}
 		}
@@ -141,7 +141,7 @@ func TestOptions_loggerGetsWarnForARefusedRefreshToken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.levels()
+		s.Take()
 		r := &netoauth.Refresh{URL: s.URL, RefreshToken: netoauth.Secret(tok.RefreshToken),
 			Options: netoauth.Options{Logger: s.Key.Logger}}
 		src := r.TokenSource(s.Ctx)
@@ -157,14 +157,14 @@ func TestOptions_loggerGetsWarnForARefusedRefreshToken(t *testing.T) {
 }
 
 func TestOptions_loggerNilIsSilent(t *testing.T) {
-	j := newJournal()
+	j := newTranscript()
 	old := slog.Default()
 	slog.SetDefault(slog.New(j))
 	defer slog.SetDefault(old)
 	k := plainKit
 	for _, code := range []int{200, 401, 503} {
 		ctx := suite.Over(t.Context(), suite.Answer(code, k.answer()))
-		for _, c := range k.flows("https://api.test", netoauth.Options{}) {
+		for _, c := range k.account("https://api.test").All(netoauth.Options{}) {
 			c.Token(ctx)
 		}
 	}
@@ -175,17 +175,15 @@ func TestOptions_loggerNilIsSilent(t *testing.T) {
 
 func TestOptions_loggerNamesFlowAndEndpoint(t *testing.T) {
 	k := plainKit
-	for flow, path := range map[string]string{
-		"API key": "/api/v1/auth/token", "password": "/api/auth/bearer/token", "refresh token": "/api/auth/bearer/refresh",
-	} {
-		j := newJournal()
+	for _, f := range suite.Flows {
+		j := newTranscript()
 		ctx := suite.Over(t.Context(), suite.Answer(200, k.answer()))
-		c := k.flows("https://api.test", netoauth.Options{Logger: slog.New(j), OnToken: func(*oauth2.Token) {}})[flow]
+		c := k.account("https://api.test").Credential(f, netoauth.Options{Logger: slog.New(j), OnToken: func(*oauth2.Token) {}})
 		if _, err := c.Token(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if s := j.String(); !strings.Contains(s, flow) || !strings.Contains(s, "https://api.test"+path) {
-			t.Errorf("%s: the log names not both flow and endpoint: %s", flow, s)
+		if s := j.String(); !strings.Contains(s, f.Name) || !strings.Contains(s, "https://api.test"+f.Path) {
+			t.Errorf("%s: the log names not both flow and endpoint: %s", f.Name, s)
 		}
 		k.vault().check(t, "the log", j.String())
 	}

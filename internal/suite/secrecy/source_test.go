@@ -14,7 +14,7 @@ import (
 // sources are the token sources and what is built over them, for all three flows.
 func sources(t testing.TB, k kit, ctx context.Context, o netoauth.Options) (values []value, use func()) {
 	var all []oauth2.TokenSource
-	for name, c := range k.flows("https://api.test", o) {
+	for name, c := range k.account("https://api.test").All(o) {
 		src := c.TokenSource(ctx)
 		client := c.Client(ctx)
 		transport, ok := client.Transport.(*netoauth.Transport)
@@ -80,8 +80,8 @@ func TestSecret_isShownByNoFormattingOfASourceOrClient(t *testing.T) {
 		var values []value
 		for name, c := range map[string]suite.Credential{
 			"API key":  &netoauth.APIKey{AppKey: netoauth.Secret(bad.appKey), SharedSecret: netoauth.Secret(bad.sharedSecret)},
-			"password": bad.passwordOf("https://ann:"+bad.password+"@api.test", netoauth.Options{}),
-			"refresh":  bad.refresh("https://api.test?token="+bad.refreshToken, netoauth.Options{}),
+			"password": bad.account("https://ann:"+bad.password+"@api.test").Credential(suite.Password, netoauth.Options{}),
+			"refresh":  bad.account("https://api.test?token="+bad.refreshToken).Credential(suite.Refresh, netoauth.Options{}),
 		} {
 			src := c.TokenSource(ctx)
 			_, err := src.Token()
@@ -102,7 +102,7 @@ func TestSecret_verbsThatFmtNeverAsksAFormatterFor(t *testing.T) {
 	network := suite.RoundTripper(suite.Answer(200, k.answer()).RoundTrip) // a function prints as an address
 	values, use := sources(t, k, suite.Over(t.Context(), network), netoauth.Options{InitialToken: k.initial()})
 	use()
-	for _, c := range k.flows("", netoauth.Options{InitialToken: k.initial()}) {
+	for _, c := range k.account("").All(netoauth.Options{InitialToken: k.initial()}) {
 		v.check(t, "%p of a pointer", fmt.Sprintf("%p", c))
 		for _, format := range bad {
 			v.check(t, format+" of a pointer in a struct", fmt.Sprintf(format, struct{ C suite.Credential }{c}))

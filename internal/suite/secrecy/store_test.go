@@ -47,7 +47,7 @@ func TestStore_errorThatQuotesTheStoredTokenIsWithheld(t *testing.T) {
 				s.token.Expiry = time.Now()
 				var log bytes.Buffer
 				logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-				for flow, c := range plainKit.flows(w.URL, netoauth.Options{Store: s, Logger: logger}) {
+				for flow, c := range plainKit.account(w.URL).All(netoauth.Options{Store: s, Logger: logger}) {
 					for _, s.quoted = range []string{s.token.AccessToken, s.token.RefreshToken} {
 						src := c.TokenSource(w.Ctx)
 						_, err := src.Token()

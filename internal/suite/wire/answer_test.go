@@ -43,12 +43,12 @@ func TestToken_200WithoutAUsableTokenIsAnError(t *testing.T) {
 		{"token_type basic", `{"access_token":"good","token_type":"Basic"}`, "token_type"},
 		{"token_type with a line break", `{"access_token":"good","token_type":"bearer\r\nX-Evil: 1"}`, "token_type"},
 	}
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				srv := serve(t, suite.Answer(200, tt.body))
 				o := netoauth.Options{OnToken: func(*oauth2.Token) { t.Error("OnToken was called") }}
-				tok, err := f.new(srv.URL, o).Token(t.Context())
+				tok, err := account(srv.URL).Credential(f, o).Token(t.Context())
 				if tok != nil {
 					t.Errorf("a token: %+v", tok)
 				}
@@ -66,9 +66,9 @@ func TestToken_200WithoutAUsableTokenIsAnError(t *testing.T) {
 }
 
 func TestToken_204IsAnError(t *testing.T) {
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		srv := serve(t, suite.Answer(204, ""))
-		_, err := f.at(srv.URL).Token(t.Context())
+		_, err := at(f, srv.URL).Token(t.Context())
 		suite.Diff(t, "StatusCode", 204, answered(t, f, srv.URL, err).StatusCode)
 	})
 }
@@ -77,7 +77,7 @@ func TestToken_typeMayBeAbsentAndInAnyCase(t *testing.T) {
 	for _, kind := range []string{"", `,"token_type":""`, `,"token_type":"bearer"`, `,"token_type":"Bearer"`,
 		`,"token_type":"BEARER"`, `,"token_type":null`} {
 		srv := serve(t, suite.Answer(200, `{"access_token":"good"`+kind+`}`))
-		tok, err := password.at(srv.URL).Token(t.Context())
+		tok, err := at(suite.Password, srv.URL).Token(t.Context())
 		if err != nil || tok.Type() != "Bearer" || tok.AccessToken != "good" {
 			t.Errorf("%s: %+v, %v", kind, tok, err)
 		}
@@ -88,9 +88,9 @@ func TestToken_hasOtherFieldsInExtraUnderTheirWireNames(t *testing.T) {
 	const body = `{"access_token":"good","expires_in":300,"refresh_expires_in":1800,"refresh_token":"another",
 		"token_type":"bearer","id_token":"the id token","not-before-policy":0,"session-state":"the session",
 		"scope":"profile email","unknown":{"a":[1]}}`
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		srv := serve(t, suite.Answer(200, body))
-		tok, err := f.at(srv.URL).Token(t.Context())
+		tok, err := at(f, srv.URL).Token(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,17 +114,17 @@ func TestRefresh_answerWithoutARefreshTokenKeepsTheOldOne(t *testing.T) {
 		`,"refresh_token":["x"]`} {
 		body := `{"access_token":"good"` + field + `}`
 		srv := serve(t, suite.Answer(200, body))
-		want := map[string]string{apiKey.name: "", password.name: "", refresh.name: "the refresh token"}
-		for _, f := range flows {
+		want := map[string]string{suite.APIKey.Name: "", suite.Password.Name: "", suite.Refresh.Name: "the refresh token"}
+		for _, f := range suite.Flows {
 			var issued string
 			o := netoauth.Options{OnToken: func(t *oauth2.Token) { issued = t.RefreshToken }}
-			tok, err := f.new(srv.URL, o).Token(t.Context())
+			tok, err := account(srv.URL).Credential(f, o).Token(t.Context())
 			if err != nil {
-				t.Errorf("%s: %s: %v", f.name, body, err)
+				t.Errorf("%s: %s: %v", f.Name, body, err)
 				continue
 			}
-			suite.Diff(t, f.name+": "+body+": RefreshToken", want[f.name], tok.RefreshToken)
-			suite.Diff(t, f.name+": "+body+": RefreshToken for OnToken", want[f.name], issued)
+			suite.Diff(t, f.Name+": "+body+": RefreshToken", want[f.Name], tok.RefreshToken)
+			suite.Diff(t, f.Name+": "+body+": RefreshToken for OnToken", want[f.Name], issued)
 		}
 	}
 }
@@ -145,7 +145,7 @@ func TestToken_readsAtMostOneMiBAndClosesTheBody(t *testing.T) {
 		{"401 with 5 MiB", 401, `{"message":"` + strings.Repeat("x", 5*mib) + `"}`, false},
 		{"302 with 2 MiB", 302, spaces(2 * mib), false},
 	}
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, tt := range tests {
 			body := &suite.CountingBody{Reader: strings.NewReader(tt.body)}
 			ctx := suite.Over(t.Context(), suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
@@ -153,7 +153,7 @@ func TestToken_readsAtMostOneMiBAndClosesTheBody(t *testing.T) {
 				resp.Body, resp.ContentLength = body, -1
 				return resp, err
 			}))
-			_, err := f.at("https://api.test").Token(ctx)
+			_, err := at(f, "https://api.test").Token(ctx)
 			if tt.issued != (err == nil) {
 				t.Errorf("%s: %v", tt.name, err)
 			}
@@ -181,7 +181,7 @@ func TestToken_takesNoAnswerThatIsCutOff(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	}
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, tt := range []struct {
 			code int
 			body string
@@ -189,7 +189,7 @@ func TestToken_takesNoAnswerThatIsCutOff(t *testing.T) {
 			{200, good}, {200, good[:10]}, {200, ""}, {401, `{"name":"the na`}, {401, ""}, {500, `{"na`},
 		} {
 			srv := serve(t, cutOff(tt.code, tt.body))
-			tok, err := f.at(srv.URL).Token(t.Context())
+			tok, err := at(f, srv.URL).Token(t.Context())
 			if err == nil {
 				t.Errorf("%d %q: %+v", tt.code, tt.body, tok)
 				continue

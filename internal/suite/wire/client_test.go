@@ -18,14 +18,14 @@ import (
 )
 
 func TestToken_usesTheContextsClientAndLeavesItAsItIs(t *testing.T) {
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		used := 0
 		client := &http.Client{Transport: suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
 			used++
 			return suite.Answer(200, good).RoundTrip(r)
 		})}
 		ctx := context.WithValue(t.Context(), oauth2.HTTPClient, client)
-		if _, err := f.at("https://api.test").Token(ctx); err != nil {
+		if _, err := at(f, "https://api.test").Token(ctx); err != nil {
 			t.Fatal(err)
 		}
 		suite.Diff(t, "requests over the client", 1, used)
@@ -49,7 +49,7 @@ func TestClient_jarAndTimeoutCountForTokenRequests(t *testing.T) {
 		})
 		client := &http.Client{Jar: jar, Timeout: 3 * time.Second, Transport: network}
 		start := time.Now()
-		_, err := password.at("").Token(context.WithValue(t.Context(), oauth2.HTTPClient, client))
+		_, err := at(suite.Password, "").Token(context.WithValue(t.Context(), oauth2.HTTPClient, client))
 		suite.Diff(t, "time taken", "3s", time.Since(start).String())
 		suite.Diff(t, "cookie", "sticky=1", cookie)
 		var timeout interface{ Timeout() bool }
@@ -61,7 +61,7 @@ func TestClient_jarAndTimeoutCountForTokenRequests(t *testing.T) {
 
 func TestToken_nilClientInTheContextIsNone(t *testing.T) {
 	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, (*http.Client)(nil))
-	if _, err := refresh.at(suite.Serve(t, suite.Answer(200, good).ServeHTTP)).Token(ctx); err != nil {
+	if _, err := at(suite.Refresh, suite.Serve(t, suite.Answer(200, good).ServeHTTP)).Token(ctx); err != nil {
 		t.Error(err)
 	}
 }
@@ -70,7 +70,7 @@ func TestToken_transportMayAnswerWithoutTheRequest(t *testing.T) {
 	ctx := suite.Over(t.Context(), suite.RoundTripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: 401, Body: http.NoBody}, nil
 	}))
-	_, err := password.at("").Token(ctx)
+	_, err := at(suite.Password, "").Token(ctx)
 	suite.WantError(t, err, netoauth.ErrRejected)
 }
 
@@ -97,7 +97,7 @@ func TestToken_endsWithItsContext(t *testing.T) {
 		}, 2 * time.Second, context.DeadlineExceeded},
 		{"no end but that of an exchange", context.WithCancel, 30 * time.Second, context.DeadlineExceeded},
 	}
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				suite.InBubble(t, func(t *testing.T, w *suite.World) {
@@ -105,13 +105,13 @@ func TestToken_endsWithItsContext(t *testing.T) {
 					ctx, cancel := tt.begin(w.Ctx)
 					defer cancel()
 					start := time.Now()
-					_, err := f.at(w.URL).Token(ctx)
+					_, err := at(f, w.URL).Token(ctx)
 					suite.Diff(t, "time taken", tt.took.String(), time.Since(start).String())
 					suite.WantError(t, err, tt.want)
 					if errors.Is(err, netoauth.ErrRejected) {
 						t.Errorf("ErrRejected is in %v", err)
 					}
-					mentions(t, err.Error(), f.name, w.URL+f.path)
+					mentions(t, err.Error(), f.Name, w.URL+f.Path)
 				})
 			})
 		}
@@ -133,7 +133,7 @@ func (d drip) Read(p []byte) (int, error) {
 }
 
 func TestToken_bodyThatDripsIsCutOffAfter30s(t *testing.T) {
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, code := range []int{200, 401, 500} {
 			synctest.Test(t, func(t *testing.T) {
 				ctx := suite.Over(t.Context(), suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
@@ -142,7 +142,7 @@ func TestToken_bodyThatDripsIsCutOffAfter30s(t *testing.T) {
 					return resp, err
 				}))
 				start := time.Now()
-				_, err := f.at("https://api.test").Token(ctx)
+				_, err := at(f, "https://api.test").Token(ctx)
 				suite.Diff(t, "StatusCode", code, answered(t, f, "https://api.test", err).StatusCode)
 				suite.WantError(t, err, context.DeadlineExceeded)
 				suite.Diff(t, "time taken", "30s", time.Since(start).String())

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/internal/suite"
 	"github.com/netoauth/netoauth/netoauthtest"
 )
@@ -58,7 +59,7 @@ func TestAPIKey_wrongClockIsCorrectedOnce(t *testing.T) {
 					t.Fatalf("error %v", err)
 				}
 				if err != nil {
-					suite.Diff(t, "StatusCode", 401, answered(t, apiKey, w.URL, err).StatusCode)
+					suite.Diff(t, "StatusCode", 401, answered(t, suite.APIKey, w.URL, err).StatusCode)
 					return
 				}
 				suite.Diff(t, "Expiry, by the local clock", "5m0s", tok.Expiry.Sub(start).String())
@@ -80,7 +81,7 @@ func TestAPIKey_correctedRequestTokenIsAFreshOne(t *testing.T) {
 			}
 			return suite.Answer(401, "", "Date", serverTime.UTC().Format(http.TimeFormat)).RoundTrip(r)
 		}))
-		if _, err := apiKey.at("https://api.test").Token(ctx); err != nil {
+		if _, err := at(suite.APIKey, "https://api.test").Token(ctx); err != nil {
 			t.Fatal(err)
 		}
 		suite.Diff(t, "iats", []any{float64(time.Now().Unix() - 10), float64(serverTime.Unix())}, iats)
@@ -123,8 +124,8 @@ func TestAPIKey_signsAgainForNothingElse(t *testing.T) {
 					posts++
 					return suite.Answer(code, "", "Date", date()).RoundTrip(r)
 				}))
-				_, err := apiKey.at("https://api.test").Token(ctx)
-				answered(t, apiKey, "https://api.test", err)
+				_, err := at(suite.APIKey, "https://api.test").Token(ctx)
+				answered(t, suite.APIKey, "https://api.test", err)
 				suite.Diff(t, fmt.Sprintf("POSTs for %d, Date: %s", code, name), 1, posts)
 			})
 		}
@@ -132,15 +133,15 @@ func TestAPIKey_signsAgainForNothingElse(t *testing.T) {
 }
 
 func TestAPIKey_isTheOnlyFlowThatSignsAgain(t *testing.T) {
-	for _, f := range []flow{password, refresh} {
+	for _, f := range []suite.Flow{suite.Password, suite.Refresh} {
 		suite.InBubble(t, func(t *testing.T, w *suite.World) {
-			c := credentials(t, w)[f.name]
+			c := credentials(t, w).Credential(f, netoauth.Options{})
 			before := w.Requests("")
 			w.SetClock(-2 * time.Hour)
 			w.Fail(-1, netoauthtest.Status(http.StatusUnauthorized))
 			_, err := c.Token(w.Ctx)
 			answered(t, f, w.URL, err)
-			suite.Diff(t, f.name+": POSTs", 1, w.Requests("")-before)
+			suite.Diff(t, f.Name+": POSTs", 1, w.Requests("")-before)
 		})
 	}
 }

@@ -40,7 +40,7 @@ func TestError_hasWhatTheAPISays(t *testing.T) {
 		{"null", "null", said{}},
 		{"nothing", "", said{}},
 	}
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
 				for _, code := range []int{400, 401, 404, 429, 500, 503} {
@@ -49,7 +49,7 @@ func TestError_hasWhatTheAPISays(t *testing.T) {
 						body = fmt.Sprintf(body, code)
 					}
 					srv := serve(t, suite.Answer(code, body))
-					_, err := f.at(srv.URL).Token(t.Context())
+					_, err := at(f, srv.URL).Token(t.Context())
 					e := answered(t, f, srv.URL, err)
 					want := tt.want
 					want.StatusCode = code
@@ -75,26 +75,26 @@ func TestError_hasWhatTheAPISays(t *testing.T) {
 // at a rejection would end at each deployment.
 func TestError_isErrRejectedWhereTheAPISaysSo(t *testing.T) {
 	const anyStatus, api, oauth = "", `{"name":"N"}`, `{"error":"E"}`
-	rejects := func(f flow, code int, body string) bool {
+	rejects := func(f suite.Flow, code int, body string) bool {
 		switch {
 		case code == 401:
 			return true
 		case code/100 != 4 || code == 408 || code == 421 || code == 425 || code == 429:
 			return false
-		case code == 400 && (f.name == refresh.name || body == oauth):
+		case code == 400 && (f.Name == suite.Refresh.Name || body == oauth):
 			return true
 		default:
 			return body == api
 		}
 	}
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, body := range []string{
 			anyStatus, api, oauth, `{"message":"Forbidden"}`, "<html>Forbidden</html>",
 			`{"name":7,"error":null}`, `{"name":"N"`, good,
 		} {
 			for code := 300; code <= 599; code++ {
 				ctx := suite.Over(t.Context(), suite.Answer(code, body))
-				_, err := f.at("https://api.test").Token(ctx)
+				_, err := at(f, "https://api.test").Token(ctx)
 				e := answered(t, f, "https://api.test", err)
 				suite.Diff(t, "StatusCode", code, e.StatusCode)
 				if want := rejects(f, code, body); errors.Is(err, netoauth.ErrRejected) != want {
@@ -106,28 +106,28 @@ func TestError_isErrRejectedWhereTheAPISaysSo(t *testing.T) {
 }
 
 func TestError_saysWhatToDo(t *testing.T) {
-	refused := map[string]string{apiKey.name: "NETOSECRET", password.name: "password", refresh.name: "log in"}
-	eachFlow(t, func(t *testing.T, f flow) {
+	refused := map[string]string{suite.APIKey.Name: "NETOSECRET", suite.Password.Name: "password", suite.Refresh.Name: "log in"}
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, tt := range []struct {
 			code         int
 			body, advice string
 		}{
-			{200, "", "proxy"}, {302, "", "URL"}, {400, `{"name":"N"}`, refused[f.name]},
-			{401, "", refused[f.name]}, {403, `{"name":"N"}`, refused[f.name]},
+			{200, "", "proxy"}, {302, "", "URL"}, {400, `{"name":"N"}`, refused[f.Name]},
+			{401, "", refused[f.Name]}, {403, `{"name":"N"}`, refused[f.Name]},
 			{403, "<html>", "a gateway"}, {404, "", "URL"}, {404, "", `("nginx")`}, {405, `{"message":"M"}`, `("nginx")`},
 			{408, "", "try again"}, {429, "", "try again"}, {500, "", "try again"}, {503, "", "try again"},
 		} {
 			srv := serve(t, suite.Answer(tt.code, tt.body, "Server", "nginx"))
-			_, err := f.at(srv.URL).Token(t.Context())
+			_, err := at(f, srv.URL).Token(t.Context())
 			answered(t, f, srv.URL, err)
 			_, hint, _ := strings.Cut(err.Error(), "; ")
 			mentions(t, hint, tt.advice)
 		}
-		_, err := f.at("http://127.0.0.1:1").Token(t.Context()) // tcpmux: nobody has that
+		_, err := at(f, "http://127.0.0.1:1").Token(t.Context()) // tcpmux: nobody has that
 		if err == nil || errors.Is(err, netoauth.ErrRejected) {
 			t.Fatalf("no connection: %v", err)
 		}
-		mentions(t, err.Error(), f.name, "http://127.0.0.1:1"+f.path, "network")
+		mentions(t, err.Error(), f.Name, "http://127.0.0.1:1"+f.Path, "network")
 		oneLine(t, "the error", err.Error(), 1000)
 	})
 }
@@ -146,17 +146,17 @@ func TestError_isOneLine(t *testing.T) {
 		"100 kB of wide characters": strings.Repeat("界", 33_000),
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachFlow(t, func(t *testing.T, f flow) {
+			suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 				for _, body := range []string{
 					`{"status":401,"name":"` + said + `","message":"` + said + `"}`,
 					`{"error":"` + said + `","error_description":"` + said + `"}`,
 					"<html>" + said,
 				} {
-					if len(said) > 10_000 && f.name != password.name {
+					if len(said) > 10_000 && f.Name != suite.Password.Name {
 						continue // once is enough
 					}
 					ctx := suite.Over(t.Context(), suite.Answer(401, body))
-					_, err := f.at("https://api.test").Token(ctx)
+					_, err := at(f, "https://api.test").Token(ctx)
 					e := answered(t, f, "https://api.test", err) // which looks at Error(), Name and Message
 					if !utf8.ValidString(err.Error()) || !utf8.ValidString(e.Name+e.Message) {
 						t.Error("the error is not valid UTF-8")
@@ -168,11 +168,11 @@ func TestError_isOneLine(t *testing.T) {
 }
 
 func TestError_ofTheNetworkIsOneLineToo(t *testing.T) {
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		ctx := suite.Over(t.Context(), suite.RoundTripper(func(*http.Request) (*http.Response, error) {
 			return nil, errors.New("a\nb\x1b[31m" + strings.Repeat("long ", 20_000))
 		}))
-		_, err := f.at("https://api.test").Token(ctx)
+		_, err := at(f, "https://api.test").Token(ctx)
 		if err == nil {
 			t.Fatal("no error")
 		}
@@ -181,19 +181,19 @@ func TestError_ofTheNetworkIsOneLineToo(t *testing.T) {
 }
 
 func TestError_ofADroppedConnectionSaysSo(t *testing.T) {
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		srv := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
-		_, err := f.at(srv.URL).Token(t.Context())
+		_, err := at(f, srv.URL).Token(t.Context())
 		if !errors.Is(err, io.EOF) || errors.Is(err, netoauth.ErrRejected) || errors.As(err, new(*netoauth.Error)) {
 			t.Fatalf("%v, want io.EOF and no answer in it", err)
 		}
-		mentions(t, err.Error(), f.name, srv.URL+f.path, "no answer")
+		mentions(t, err.Error(), f.Name, srv.URL+f.Path, "no answer")
 		oneLine(t, "the error", err.Error(), 1000)
 	})
 }
 
 func TestError_ofTheNetworkIsFoundByItsType(t *testing.T) {
-	_, err := password.at("http://127.0.0.1:1").Token(t.Context())
+	_, err := at(suite.Password, "http://127.0.0.1:1").Token(t.Context())
 	var op *net.OpError
 	if !errors.As(err, &op) || op.Op != "dial" {
 		t.Errorf("no *net.OpError in %v", err)
@@ -204,7 +204,7 @@ func TestError_ofTheNetworkMayBeOneOfOurs(t *testing.T) {
 	ctx := suite.Over(t.Context(), suite.RoundTripper(func(*http.Request) (*http.Response, error) {
 		return nil, &netoauth.Error{StatusCode: 401}
 	}))
-	if _, err := apiKey.at("").TokenSource(ctx).Token(); err == nil {
+	if _, err := at(suite.APIKey, "").TokenSource(ctx).Token(); err == nil {
 		t.Error("no error")
 	}
 }

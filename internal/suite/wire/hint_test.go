@@ -59,15 +59,15 @@ func TestError_hintOfARefusedLogIn(t *testing.T) {
 // The log-in that follows may well work, so nobody need check its credentials.
 func TestError_hintOfARefusedRefreshTokenBeforeALogIn(t *testing.T) {
 	ctx := suite.Over(t.Context(), suite.RoundTripper(func(req *http.Request) (*http.Response, error) {
-		if req.URL.Path == refresh.path {
+		if req.URL.Path == suite.Refresh.Path {
 			return suite.Answer(400, "").RoundTrip(req)
 		}
 		return suite.Answer(200, good).RoundTrip(req)
 	}))
-	for _, f := range []flow{apiKey, password} {
-		t.Run(f.name, func(t *testing.T) {
+	for _, f := range []suite.Flow{suite.APIKey, suite.Password} {
+		t.Run(f.Name, func(t *testing.T) {
 			var log bytes.Buffer
-			c := f.new("https://api.test", netoauth.Options{
+			c := account("https://api.test").Credential(f, netoauth.Options{
 				InitialToken: &oauth2.Token{RefreshToken: "stored"},
 				Logger:       slog.New(slog.NewJSONHandler(&log, nil)),
 			})
@@ -87,9 +87,9 @@ func TestURL_errorSaysWhatIsWrong(t *testing.T) {
 		"https://api.test\u200b":   "URL has white space or an invisible character in it; remove it",
 		"api.test":                 "URL must be absolute, like https://api.netography.com",
 	} {
-		eachFlow(t, func(t *testing.T, f flow) {
-			_, err := f.at(raw).Token(t.Context())
-			suite.Diff(t, "error", "netoauth: "+f.name+": "+want, fmt.Sprint(err))
+		suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
+			_, err := at(f, raw).Token(t.Context())
+			suite.Diff(t, "error", "netoauth: "+f.Name+": "+want, fmt.Sprint(err))
 		})
 	}
 }

@@ -69,7 +69,7 @@ func TestToken_lifetimeIsTheShorterOfExpiresInAndTheJWTs(t *testing.T) {
 		{"beside what has the dots of a JWT", "a.b.c", "", forever},
 		{"beside what has more dots", "a.b.c.d.e", "", forever},
 	}
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		synctest.Test(t, func(t *testing.T) { // for a clock that stands still
 			for _, tt := range tests {
 				body := `{"access_token":"` + tt.access + `"}`
@@ -77,7 +77,7 @@ func TestToken_lifetimeIsTheShorterOfExpiresInAndTheJWTs(t *testing.T) {
 					body = `{"access_token":"` + tt.access + `","expires_in":` + tt.expiresIn + `}`
 				}
 				ctx := suite.Over(t.Context(), suite.Answer(200, body))
-				tok, err := f.at("https://api.test").Token(ctx)
+				tok, err := at(f, "https://api.test").Token(ctx)
 				if tt.want == over {
 					e := answered(t, f, "https://api.test", err)
 					mentions(t, err.Error(), "over as it comes")
@@ -109,7 +109,7 @@ func TestToken_hugeLifetimeIsALongOne(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) { // for a clock that stands still
 			ctx := suite.Over(t.Context(), suite.Answer(200, `{"access_token":"good","expires_in":`+huge+`}`))
-			tok, err := apiKey.at("").Token(ctx)
+			tok, err := at(suite.APIKey, "").Token(ctx)
 			if err != nil {
 				t.Fatalf("%s: %v", huge, err)
 			}
@@ -126,7 +126,7 @@ func TestToken_expiryCountsFromBeforeTheRequest(t *testing.T) {
 		w.SetLifetimes(time.Minute, time.Hour)
 		all := credentials(t, w)
 		w.Delay(12 * time.Second)
-		for name, c := range all {
+		for name, c := range all.All(netoauth.Options{}) {
 			start := time.Now()
 			tok, err := c.Token(w.Ctx)
 			if err != nil {
@@ -143,7 +143,7 @@ func TestToken_expiryCountsFromBeforeTheRequest(t *testing.T) {
 // So that a token ages while the machine sleeps.
 func TestToken_expiryIsWallClockTime(t *testing.T) {
 	w := suite.NewWorld(t)
-	for name, c := range credentials(t, w) {
+	for name, c := range credentials(t, w).All(netoauth.Options{}) {
 		tok, err := c.Token(w.Ctx)
 		if err != nil {
 			t.Fatal(err)

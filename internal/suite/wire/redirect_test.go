@@ -11,10 +11,10 @@ import (
 )
 
 func TestToken_followsNoRedirect(t *testing.T) {
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, code := range []int{301, 302, 303, 307, 308} {
 			target := serve(t, suite.Answer(200, good))
-			elsewhere := serve(t, suite.Answer(code, "", "Location", target.URL+f.path))
+			elsewhere := serve(t, suite.Answer(code, "", "Location", target.URL+f.Path))
 			withinHost := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/another/path" {
 					suite.Answer(200, good).ServeHTTP(w, r)
@@ -27,7 +27,7 @@ func TestToken_followsNoRedirect(t *testing.T) {
 				"elsewhere": elsewhere, "within the host": withinHost, "without Location": nowhere,
 			} {
 				t.Run(fmt.Sprintf("%d %s", code, name), func(t *testing.T) {
-					_, err := f.at(srv.URL).Token(t.Context())
+					_, err := at(f, srv.URL).Token(t.Context())
 					e := answered(t, f, srv.URL, err)
 					suite.Diff(t, "StatusCode", code, e.StatusCode)
 					mentions(t, err.Error(), "redirect", "check the URL")
@@ -44,11 +44,11 @@ func TestToken_followsNoRedirect(t *testing.T) {
 }
 
 func TestToken_followsNoRedirectThoughTheClientWould(t *testing.T) {
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		target := serve(t, suite.Answer(200, good))
-		srv := serve(t, suite.Answer(307, "", "Location", target.URL+f.path))
+		srv := serve(t, suite.Answer(307, "", "Location", target.URL+f.Path))
 		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
-		_, err := f.at(srv.URL).Token(context.WithValue(t.Context(), oauth2.HTTPClient, client))
+		_, err := at(f, srv.URL).Token(context.WithValue(t.Context(), oauth2.HTTPClient, client))
 		answered(t, f, srv.URL, err)
 		if seen := target.seen(); seen != nil {
 			t.Errorf("the target of the redirect saw %+v", seen)
@@ -57,9 +57,9 @@ func TestToken_followsNoRedirectThoughTheClientWould(t *testing.T) {
 }
 
 func TestToken_redirectToWhatIsNoURLIsAnAnswerToo(t *testing.T) {
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		srv := serve(t, suite.Answer(302, "", "Location", "http://[::1/%zz"))
-		_, err := f.at(srv.URL).Token(t.Context())
+		_, err := at(f, srv.URL).Token(t.Context())
 		suite.Diff(t, "StatusCode", 302, answered(t, f, srv.URL, err).StatusCode)
 	})
 }

@@ -80,7 +80,7 @@ func form(t *testing.T, body string) map[string]any {
 func TestToken_isTakenByTheAPIOfAStrictServer(t *testing.T) {
 	w := suite.NewWorld(t)
 	w.Handle("GET /api/v1/things", netoauthtest.Answer(200, "application/json", "[]"))
-	for name, c := range credentials(t, w) {
+	for name, c := range credentials(t, w).All(netoauth.Options{}) {
 		tok, err := c.Token(w.Ctx)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -93,7 +93,7 @@ func TestToken_isTakenByTheAPIOfAStrictServer(t *testing.T) {
 
 // At once, whatever Retry-After says.
 func TestToken_isOneExchangeWhateverTheAnswer(t *testing.T) {
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, code := range []int{200, 400, 401, 404, 408, 429, 500, 502, 503} {
 			for _, retryAfter := range []string{"0", "60"} {
 				synctest.Test(t, func(t *testing.T) {
@@ -102,7 +102,7 @@ func TestToken_isOneExchangeWhateverTheAnswer(t *testing.T) {
 						requests++
 						return suite.Answer(code, good, "Retry-After", retryAfter).RoundTrip(r)
 					}))
-					_, err := f.at("https://api.test").Token(ctx)
+					_, err := at(f, "https://api.test").Token(ctx)
 					if code != 200 {
 						answered(t, f, "https://api.test", err)
 					} else if err != nil {
@@ -117,9 +117,9 @@ func TestToken_isOneExchangeWhateverTheAnswer(t *testing.T) {
 }
 
 func TestToken_keepsNothingForTheNextCall(t *testing.T) {
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		srv := serve(t, suite.Answer(200, `{"access_token":"good","expires_in":300,"refresh_token":"another"}`))
-		c := f.at(srv.URL)
+		c := at(f, srv.URL)
 		for range 3 {
 			if _, err := c.Token(t.Context()); err != nil {
 				t.Fatal(err)
@@ -130,10 +130,10 @@ func TestToken_keepsNothingForTheNextCall(t *testing.T) {
 			t.Fatalf("%d requests, want 3", len(seen))
 		}
 		for _, r := range seen {
-			if r.URI != f.path {
-				t.Errorf("request for %s, want %s", r.URI, f.path)
+			if r.URI != f.Path {
+				t.Errorf("request for %s, want %s", r.URI, f.Path)
 			}
-			if f.name == refresh.name && r.Body != "refresh_token=the+refresh+token" {
+			if f.Name == suite.Refresh.Name && r.Body != "refresh_token=the+refresh+token" {
 				t.Errorf("body %q is not the credential's own refresh token", r.Body)
 			}
 		}
@@ -142,7 +142,7 @@ func TestToken_keepsNothingForTheNextCall(t *testing.T) {
 
 func TestToken_namesMissingCredentialsAndSendsNothing(t *testing.T) {
 	without := func(change func(*netoauth.APIKey)) *netoauth.APIKey {
-		k := apiKey.at("").(*netoauth.APIKey)
+		k := at(suite.APIKey, "").(*netoauth.APIKey)
 		change(k)
 		return k
 	}
@@ -200,13 +200,13 @@ func TestRefresh_prefersTheInitialTokensRefreshToken(t *testing.T) {
 
 func TestToken_mayBeCalledManyTimesAtOnce(t *testing.T) {
 	const callers = 50
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		var requests, issued atomic.Int32
 		srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body := fmt.Sprintf(`{"access_token":"token%d","expires_in":300}`, requests.Add(1))
 			suite.Answer(200, body).ServeHTTP(w, r)
 		}))
-		c := f.new(srv.URL, netoauth.Options{OnToken: func(*oauth2.Token) { issued.Add(1) }})
+		c := account(srv.URL).Credential(f, netoauth.Options{OnToken: func(*oauth2.Token) { issued.Add(1) }})
 		var tokens sync.Map
 		var all sync.WaitGroup
 		for range callers {

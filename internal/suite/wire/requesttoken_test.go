@@ -72,7 +72,7 @@ func TestAPIKey_signsWithSharedSecretsOf1To200Bytes(t *testing.T) {
 	for n := 1; n <= 200; n++ {
 		for _, unit := range []string{"s", "ü", "\x00"} {
 			secret := strings.Repeat(unit, n)[:n]
-			k := apiKey.at("https://api.test").(*netoauth.APIKey)
+			k := at(suite.APIKey, "https://api.test").(*netoauth.APIKey)
 			k.SharedSecret = netoauth.Secret(secret)
 			verify(t, requestTokens(t, k, 1)[0], secret)
 		}
@@ -100,7 +100,7 @@ func TestAPIKey_jtiIs128RandomBits(t *testing.T) {
 	const n = 1000
 	seen := make(map[string]bool)
 	var chars []map[byte]bool // by position
-	for _, jwt := range requestTokens(t, apiKey.at("https://api.test").(*netoauth.APIKey), n) {
+	for _, jwt := range requestTokens(t, at(suite.APIKey, "https://api.test").(*netoauth.APIKey), n) {
 		_, claims := verify(t, jwt, "the shared secret")
 		jti := claims["jti"].(string)
 		if seen[jti] {
@@ -131,7 +131,7 @@ func TestAPIKey_jtiIs128RandomBits(t *testing.T) {
 
 func TestAPIKey_iatIsTenSecondsBeforeTheExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := apiKey.at("https://api.test").(*netoauth.APIKey)
+		k := at(suite.APIKey, "https://api.test").(*netoauth.APIKey)
 		for range 3 {
 			time.Sleep(17 * time.Minute)
 			_, claims := verify(t, requestTokens(t, k, 1)[0], "the shared secret")
@@ -141,7 +141,7 @@ func TestAPIKey_iatIsTenSecondsBeforeTheExchange(t *testing.T) {
 }
 
 func TestAPIKey_accountSignsForTheSubAccountWithTheSameKey(t *testing.T) {
-	k := apiKey.at("https://api.test").(*netoauth.APIKey)
+	k := at(suite.APIKey, "https://api.test").(*netoauth.APIKey)
 	_, parent := verify(t, requestTokens(t, k, 1)[0], "the shared secret")
 	_, sub := verify(t, requestTokens(t, k.Account("subsidiary"), 1)[0], "the shared secret")
 	for _, c := range []map[string]any{parent, sub} {

@@ -44,18 +44,18 @@ func TestURL_prefixes(t *testing.T) {
 		{"HTTP://127.0.0.1:8080", "http://127.0.0.1:8080"},
 		{"http://LocalHost:8080", "http://LocalHost:8080"},
 	}
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, tt := range tests {
 			var got []string
 			ctx := suite.Over(t.Context(), suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
 				got = append(got, r.URL.String())
 				return suite.Answer(200, good).RoundTrip(r)
 			}))
-			if _, err := f.at(tt.url).Token(ctx); err != nil {
+			if _, err := at(f, tt.url).Token(ctx); err != nil {
 				t.Errorf("%q: %v", tt.url, err)
 				continue
 			}
-			suite.Diff(t, "request URLs for "+tt.url, []string{tt.want + f.path}, got)
+			suite.Diff(t, "request URLs for "+tt.url, []string{tt.want + f.Path}, got)
 		}
 	})
 }
@@ -105,14 +105,14 @@ var badURLs = map[string]string{
 }
 
 func TestURL_badOneIsRefusedAndNotShown(t *testing.T) {
-	eachFlow(t, func(t *testing.T, f flow) {
+	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for name, bad := range badURLs {
 			t.Run(name, func(t *testing.T) {
 				ctx := suite.Over(t.Context(), suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
 					t.Errorf("a request was made: %s %s", r.Method, r.URL)
 					return suite.Answer(200, good).RoundTrip(r)
 				}))
-				c := f.at(bad)
+				c := at(f, bad)
 				calls := map[string]func() error{
 					"Token":       func() error { _, err := c.Token(ctx); return err },
 					"TokenSource": func() error { _, err := c.TokenSource(ctx).Token(); return err },
@@ -131,7 +131,7 @@ func TestURL_badOneIsRefusedAndNotShown(t *testing.T) {
 						continue
 					}
 					text := err.Error()
-					mentions(t, text, "netoauth", f.name, "URL")
+					mentions(t, text, "netoauth", f.Name, "URL")
 					oneLine(t, call+"'s error", text, 500)
 					if strings.Contains(text, marker) {
 						t.Errorf("%s's error shows a part of the URL: %q", call, text)

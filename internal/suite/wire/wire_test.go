@@ -17,36 +17,19 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// flow is one of the three ways to a token, with credentials that are good to send.
-type flow struct {
-	name string // as errors call it
-	path string
-	new  func(baseURL string, o netoauth.Options) suite.Credential
+// account is what is good to send to the API at baseURL.
+func account(baseURL string) suite.Account {
+	return suite.Account{
+		Key: netoauth.APIKey{URL: baseURL, Shortname: "acme", AppName: "reports",
+			AppKey: "the app key", SharedSecret: "the shared secret"},
+		User:         netoauth.Password{URL: baseURL, Username: "ann", Password: "the password"},
+		RefreshToken: "the refresh token",
+	}
 }
 
-var flows = []flow{apiKey, password, refresh}
-
-var (
-	apiKey = flow{"API key", "/api/v1/auth/token", func(u string, o netoauth.Options) suite.Credential {
-		return &netoauth.APIKey{URL: u, Shortname: "acme", AppName: "reports",
-			AppKey: "the app key", SharedSecret: "the shared secret", Options: o}
-	}}
-	password = flow{"password", "/api/auth/bearer/token", func(u string, o netoauth.Options) suite.Credential {
-		return &netoauth.Password{URL: u, Username: "ann", Password: "the password", Options: o}
-	}}
-	refresh = flow{"refresh token", "/api/auth/bearer/refresh", func(u string, o netoauth.Options) suite.Credential {
-		return &netoauth.Refresh{URL: u, RefreshToken: "the refresh token", Options: o}
-	}}
-)
-
-// at returns credentials for the API at baseURL, without options.
-func (f flow) at(baseURL string) suite.Credential { return f.new(baseURL, netoauth.Options{}) }
-
-// eachFlow runs test for each of the three flows.
-func eachFlow(t *testing.T, test func(*testing.T, flow)) {
-	for _, f := range flows {
-		t.Run(f.name, func(t *testing.T) { test(t, f) })
-	}
+// at returns credentials of the flow for the API at baseURL, without options.
+func at(f suite.Flow, baseURL string) suite.Credential {
+	return account(baseURL).Credential(f, netoauth.Options{})
 }
 
 // good is an answer with a token in it and nothing else.
@@ -91,18 +74,14 @@ func (a *api) seen() []request {
 	return seen
 }
 
-// credentials returns credentials of each flow that w accepts. The refresh token is good once.
-func credentials(t *testing.T, w *suite.World) map[string]suite.Credential {
+// credentials are those that w accepts. The refresh token is good once.
+func credentials(t *testing.T, w *suite.World) suite.Account {
 	t.Helper()
 	tok, err := w.User.Token(w.Ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return map[string]suite.Credential{
-		apiKey.name:   w.Key,
-		password.name: w.User,
-		refresh.name:  &netoauth.Refresh{URL: w.URL, RefreshToken: netoauth.Secret(tok.RefreshToken)},
-	}
+	return suite.Account{Key: *w.Key, User: *w.User, RefreshToken: netoauth.Secret(tok.RefreshToken)}
 }
 
 // object decodes a JSON object.
@@ -139,7 +118,7 @@ func mentions(t testing.TB, text string, parts ...string) {
 // answered returns the *netoauth.Error in err, after seeing that everything an error with an answer
 // promises is kept: both types are found,
 // and the text is one bounded line that names the flow and the endpoint.
-func answered(t testing.TB, f flow, baseURL string, err error) *netoauth.Error {
+func answered(t testing.TB, f suite.Flow, baseURL string, err error) *netoauth.Error {
 	t.Helper()
 	if err == nil {
 		t.Fatal("no error")
@@ -158,6 +137,6 @@ func answered(t testing.TB, f flow, baseURL string, err error) *netoauth.Error {
 	oneLine(t, "Error()", err.Error(), 2500)
 	oneLine(t, "Name", e.Name, 1300)
 	oneLine(t, "Message", e.Message, 1300)
-	mentions(t, err.Error(), f.name, baseURL+f.path)
+	mentions(t, err.Error(), f.Name, baseURL+f.Path)
 	return e
 }

@@ -16,38 +16,31 @@ import (
 	"github.com/netoauth/netoauth/internal/suite"
 )
 
-// journal is a slog.Handler that keeps all records, in all the forms that a handler could make of
-// them.
-type journal struct {
-	*journalText
+// transcript is a slog.Handler that keeps all records, in all the forms that a handler could make of
+// them, and their levels in a Journal.
+type transcript struct {
+	*transcriptText
 	handlers []slog.Handler
 }
 
-type journalText struct {
-	mu      sync.Mutex
-	text    bytes.Buffer
-	records []record
+type transcriptText struct {
+	suite.Journal
+
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
 }
 
-// record is one without what changes from run to run.
-type record struct {
-	Level   slog.Level
-	Message string
-}
-
-func newJournal() *journal {
-	j := &journal{journalText: new(journalText)}
+func newTranscript() *transcript {
+	j := &transcript{transcriptText: new(transcriptText)}
 	debug := &slog.HandlerOptions{Level: slog.LevelDebug}
 	j.handlers = []slog.Handler{slog.NewTextHandler(&j.text, debug), slog.NewJSONHandler(&j.text, debug)}
 	return j
 }
 
-func (j *journal) Enabled(context.Context, slog.Level) bool { return true }
-
-func (j *journal) Handle(ctx context.Context, r slog.Record) error {
+func (j *transcript) Handle(ctx context.Context, r slog.Record) error {
+	j.Journal.Handle(ctx, r)
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.records = append(j.records, record{r.Level, r.Message})
 	r.Attrs(func(a slog.Attr) bool {
 		x := a.Value.Any()
 		fmt.Fprintf(&j.text, "%s %v %+v %#v %s %q\n", a.Key, x, x, x, x, x)
@@ -61,44 +54,32 @@ func (j *journal) Handle(ctx context.Context, r slog.Record) error {
 	return nil
 }
 
-func (j *journal) WithAttrs(attrs []slog.Attr) slog.Handler {
+func (j *transcript) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return j.with(func(h slog.Handler) slog.Handler { return h.WithAttrs(attrs) })
 }
 
-func (j *journal) WithGroup(name string) slog.Handler {
+func (j *transcript) WithGroup(name string) slog.Handler {
 	return j.with(func(h slog.Handler) slog.Handler { return h.WithGroup(name) })
 }
 
-func (j *journal) with(change func(slog.Handler) slog.Handler) slog.Handler {
-	k := &journal{journalText: j.journalText}
+func (j *transcript) with(change func(slog.Handler) slog.Handler) slog.Handler {
+	k := &transcript{transcriptText: j.transcriptText}
 	for _, h := range j.handlers {
 		k.handlers = append(k.handlers, change(h))
 	}
 	return k
 }
 
-// levels returns the levels of the records so far, and forgets them.
-func (j *journal) levels() []slog.Level {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	var levels []slog.Level
-	for _, r := range j.records {
-		levels = append(levels, r.Level)
-	}
-	j.records = nil
-	return levels
-}
-
-func (j *journal) String() string {
+func (j *transcript) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.String()
 }
 
-// stage is a world whose credentials log into a journal.
+// stage is a world whose credentials log into a transcript.
 type stage struct {
 	*suite.World
-	*journal
+	*transcript
 }
 
 // play runs scene in a bubble and finds secrets in its log.
@@ -107,9 +88,9 @@ func play(t *testing.T, scene func(*testing.T, *stage)) {
 		w.Handle("/", suite.Answer(200, "hello"))
 		v := newVault("the app key", string(w.Key.AppKey), "the shared secret", string(w.Key.SharedSecret),
 			"the password", string(w.User.Password), "the NETOSECRET", w.Netosecret)
-		s := &stage{w, newJournal()}
+		s := &stage{w, newTranscript()}
 		s.Ctx = suite.Over(t.Context(), v.tokensOf(w.InProcess().Transport))
-		s.Key.Logger, s.User.Logger = slog.New(s.journal), slog.New(s.journal)
+		s.Key.Logger, s.User.Logger = slog.New(s.transcript), slog.New(s.transcript)
 		scene(t, s)
 		time.Sleep(time.Minute) // for what is under way
 		if s.String() == "" {
@@ -135,15 +116,15 @@ func (s *stage) get(client *http.Client) int {
 }
 
 const (
-	debug = slog.LevelDebug
-	warn  = slog.LevelWarn
+	debug = "DEBUG"
+	warn  = "WARN"
 )
 
 // logged checks the levels of the records since it was last called.
-func (s *stage) logged(t *testing.T, when string, want ...slog.Level) {
+func (s *stage) logged(t *testing.T, when string, want ...string) {
 	t.Helper()
 	synctest.Wait()
-	if got := s.levels(); !slices.Equal(got, want) {
+	if got := s.Take(); !slices.Equal(got, want) {
 		t.Errorf("%s: logged at %v, want %v:\n%s", when, got, want, s)
 	}
 }
