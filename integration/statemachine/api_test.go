@@ -121,7 +121,6 @@ func (r *run) resource(req *http.Request) *http.Response {
 	}
 	if a != nil {
 		r.refused[a]++
-		r.got401++
 		r.refusals++
 		r.accused = true
 	}

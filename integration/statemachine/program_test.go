@@ -123,7 +123,6 @@ type run struct {
 	forcedAt                   time.Time     // the last forced exchange
 	reported                   time.Time     // the last exchange
 	refused                    map[*access]int
-	got401                     int // with any token
 	exchanges, failures        int
 	refusals                   int  // 401s
 	accused                    bool // by one since the last token came
@@ -535,7 +534,7 @@ func (r *run) call(c calls) {
 	w.mu.Lock()
 	may := r.mayWait(start)
 	hand, settled, offer := r.hand, r.settled(start), r.offerOf(c, start)
-	got401 := r.got401
+	refusals := r.refusals
 	w.mu.Unlock()
 	if c.what == "token" {
 		r.callToken(start, hand, may)
@@ -557,7 +556,7 @@ func (r *run) call(c calls) {
 	defer w.mu.Unlock()
 	may = r.mightHave(may, hand, start)
 	stream := strings.HasPrefix(c.what, "stream")
-	if stream && (r.refused[hand] > 0 || r.got401 > got401) {
+	if stream && hand != nil && (r.refused[hand] > 0 || r.refusals > refusals) {
 		may = max(may, 5*time.Second)                       // for the renewal under way
 		short := w.shortest > 0 && w.shortest < time.Minute // the next one may be over as it comes
 		if short || hand.life > 0 && !start.Add(may).Before(hand.serves(false)) {
