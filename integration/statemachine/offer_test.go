@@ -8,8 +8,9 @@ import (
 // offer is a good token that the Store has when a call begins whose own token has been ended, as it
 // is where the other program's renewal has ended it.
 type offer struct {
-	of    *access
-	asked int // token requests of the program by then
+	of      *access
+	asked   int // token requests of the program by then
+	refused int // tokens of its requests that the API had refused by then
 }
 
 // offerOf returns the offer that the call c, which begins now, must take up, nil: none. A 401 has no
@@ -27,14 +28,14 @@ func (r *run) offerOf(c calls, now time.Time) *offer {
 	if !dead || waits || busy || r.unproven > 1 || r.knows[a] || !a.good(now) || !a.fresh(now) {
 		return nil
 	}
-	return &offer{a, r.asked}
+	return &offer{a, r.asked, len(r.refused)}
 }
 
-// wantsTaken checks that a call has taken up o, unless the API has ended or refused that token
-// meanwhile.
+// wantsTaken checks that a call has taken up o, unless the API has meanwhile ended or refused that
+// token, or yet another than the one in hand, as it does on a path that takes none.
 func (r *run) wantsTaken(o *offer, resp *http.Response, err error) {
 	switch now := time.Now(); {
-	case !o.of.good(now) || !o.of.fresh(now) || r.refused[o.of] > 0:
+	case !o.of.good(now) || !o.of.fresh(now) || r.refused[o.of] > 0 || len(r.refused) > o.refused+1:
 	case r.asked > o.asked:
 		r.w.fail(takenOver, "%s: an exchange after a 401, although the Store has %s", r.name, o.of.name)
 	case err != nil || resp.StatusCode != http.StatusOK:
