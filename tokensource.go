@@ -217,9 +217,9 @@ func own(err error) error {
 	return nil
 }
 
-// tokenSource is the live token source that all flows share: an [oauth2.ReuseTokenSource] over a
-// raw source, and around both what those lack: renewal ahead of the expiry, waiting with a context,
-// a wait after failures, and an answer to a 401.
+// tokenSource is the live token source that all flows share. Each of its fetches asks an
+// [oauth2.ReuseTokenSource] over a raw source; renewal has what those lack: the token between
+// fetches, renewal ahead of its expiry, waiting with a context, back-off, and an answer to a 401.
 type tokenSource struct {
 	renewal *renewal.Source
 	name    string   // the flow's, as in Exchange

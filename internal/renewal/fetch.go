@@ -31,7 +31,7 @@ type Fetch struct {
 	release chan struct{} // closed when held callers are to get the current token
 	done    chan struct{} // closed when token, err and retryAt are set
 
-	// Written by Source.run before done is closed, read by others after it.
+	// Written in the fetch's goroutine before done is closed, read by others after it.
 	token   *Token // nil: there is none
 	err     error
 	retryAt time.Time // no other fetch before this

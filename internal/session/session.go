@@ -16,7 +16,7 @@
 //	ready    it came, or a log-in failed since   first
 //	idle     a fault that left it unused         after a log-in, or instead of one that is refused
 //	doubtful a fault that may have used it up    instead of a log-in that is refused
-//	refused  the API refused it                  no more
+//	refused  the API refused it                  no more: it is forgotten
 //
 // Who cannot log in has no choice, and sends it whatever its state.
 package session
@@ -37,8 +37,8 @@ const (
 	doubtful
 )
 
-// Session is a session, for one goroutine at a time. All of its fields but the first two may change
-// with each of its methods.
+// Session is a session, for one goroutine at a time. The methods that record something, and those
+// that look at the Store, may change all of its fields but the first two.
 type Session struct {
 	store    Store // nil: none
 	mayLogIn bool  // there are credentials beside the refresh tokens
@@ -51,7 +51,7 @@ type Session struct {
 	initial *oauth2.Token
 
 	newest *oauth2.Token // the last one that was issued or taken over; nil: none
-	seen   *oauth2.Token // what the Store had at the last look; nil: nothing
+	seen   *oauth2.Token // the last one that a look at the Store found, or that was put there; nil: none
 
 	loads, updates call // of the Store
 }

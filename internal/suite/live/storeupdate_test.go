@@ -163,7 +163,6 @@ func TestStore_updateThatFailsAfterItsExchange(t *testing.T) {
 	}
 }
 
-// An optimistic transaction, which the interface forbids.
 // What the Store says of itself after an exchange that failed is told beside what the API said.
 func TestStore_updateThatFailsAfterAFailedExchange(t *testing.T) {
 	for name, tt := range map[string]struct{ update, want error }{"of its own": {errStore, errStore}, "the exchange's": {}} {
@@ -197,6 +196,7 @@ func (u unlocking) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.To
 	return cmp.Or(u.err, err)
 }
 
+// An optimistic transaction, which the interface forbids.
 func TestStore_updateThatCallsItsFunctionTwice(t *testing.T) {
 	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
 		s := newStore(mustLogIn(t, w, spent))
