@@ -215,9 +215,9 @@ func (x *exchange) look() *renewal.Token {
 	if len(x.fetch.Refused) > 1 {
 		return nil
 	}
-	x.fetch.Queue()
+	x.fetch.EnterQueue()
 	news, err := x.session.Load(x.ctx)
-	x.fetch.Ask()
+	x.fetch.LeaveQueue()
 	if err != nil {
 		_, x.stuck = errors.AsType[session.Stuck](err)
 		x.storeErr = x.safe(err)
@@ -322,9 +322,9 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 	if x.stuck {
 		return x.withoutStore()
 	}
-	x.fetch.Queue()
+	x.fetch.EnterQueue()
 	called, failure := x.session.Update(x.ctx, func(news *oauth2.Token) (*oauth2.Token, error) {
-		x.fetch.Ask()
+		x.fetch.LeaveQueue()
 		if t = x.takeOver(news); t != nil {
 			return nil, nil
 		}
@@ -354,7 +354,7 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 
 // withoutStore is the exchange where the Store has failed before it could take place in Update.
 func (x *exchange) withoutStore() (*renewal.Token, error) {
-	x.fetch.Ask()
+	x.fetch.LeaveQueue()
 	if x.credential != nil {
 		x.warn("the Store cannot be used, logging in", x.storeErr)
 		return x.ask(false)

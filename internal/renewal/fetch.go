@@ -8,7 +8,7 @@ import (
 )
 
 // Fetch is one call of a Source's function. Its exported fields and its methods are for that
-// function, in its goroutine; Queue, Ask, Settle and Try do with a nil Fetch, too.
+// function, in its goroutine; all but Offer do with a nil Fetch, too.
 type Fetch struct {
 	// Current is the token that was current when the fetch began, with an empty AccessToken where
 	// there was none.
@@ -40,7 +40,7 @@ type Fetch struct {
 	queued  bool        // waits for its turn, not for the API
 	holds   bool        // callers wait although they could have the current token
 	hold    *time.Timer // ends that; nil: they never had to
-	askedAt time.Time   // when it last began to ask the API
+	askedAt time.Time   // since when it waits for no turn
 	offered *Token      // to become current where no other comes; nil: none
 }
 
@@ -148,9 +148,9 @@ func (f *Fetch) Try(limit time.Duration, try func() error) error {
 	}
 }
 
-// Queue tells that the fetch waits for its turn among other programs, not for the API. Until Ask
-// is called, the current token is usable to lastMargin before its end.
-func (f *Fetch) Queue() {
+// EnterQueue tells that the fetch waits for its turn among other programs, not for the API. Until
+// LeaveQueue is called, the current token is usable to lastMargin before its end.
+func (f *Fetch) EnterQueue() {
 	if f == nil {
 		return
 	}
@@ -159,8 +159,8 @@ func (f *Fetch) Queue() {
 	f.queued = true
 }
 
-// Ask tells that the fetch goes on to ask the API.
-func (f *Fetch) Ask() {
+// LeaveQueue tells that the fetch waits for no turn any more, and may ask the API from now on.
+func (f *Fetch) LeaveQueue() {
 	if f == nil {
 		return
 	}

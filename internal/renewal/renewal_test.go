@@ -154,10 +154,10 @@ func TestSource_tokenServesToASecondBeforeItsEnd(t *testing.T) {
 	}{
 		{"a fault that may pass", func(d *desk) { d.err = errPassing }, true},
 		{"a refusal", func(d *desk) { d.err = errRefused }, false},
-		{"a queue", func(d *desk) { d.takes, d.meet = time.Hour, (*renewal.Fetch).Queue }, true},
+		{"a queue", func(d *desk) { d.takes, d.meet = time.Hour, (*renewal.Fetch).EnterQueue }, true},
 		{"a slow API", func(d *desk) { d.takes = time.Hour }, false},
 		{"a slow API, after a queue", func(d *desk) {
-			d.takes, d.meet = time.Hour, func(f *renewal.Fetch) { f.Queue(); f.Ask() }
+			d.takes, d.meet = time.Hour, func(f *renewal.Fetch) { f.EnterQueue(); f.LeaveQueue() }
 		}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
