@@ -303,7 +303,7 @@ func (x *exchange) report(e Exchange) {
 }
 
 // safe returns an error of the Store or of Reload with a text that quotes no credential.
-func (x *exchange) safe(e error) error { return redact.NewError(x.secrets().Cause(e), own(e)) }
+func (x *exchange) safe(e error) error { return redact.NewError(x.secrets().Cause(e), ownCause(e)) }
 
 // secrets are all that x knows, and more.
 func (x *exchange) secrets(more ...string) redact.Secrets {
@@ -527,7 +527,7 @@ func (x *exchange) post(
 	if err != nil {
 		x.silent = x.silent || errors.Is(err, context.DeadlineExceeded)
 		text := fmt.Sprintf("netoauth: %s%v; no answer, check the network and the URL", what, err)
-		return &endpoint.Response{Unused: endpoint.Unsent(err)}, redact.NewError(text, own(err))
+		return &endpoint.Response{Unused: endpoint.Unsent(err)}, redact.NewError(text, ownCause(err))
 	}
 	switch {
 	case answer.Over:

@@ -209,12 +209,12 @@ func (e *Error) Is(target error) bool { return target == ErrRejected && e.reject
 // Unwrap returns the [oauth2.RetrieveError] and, for an answer cut off half way, its cause.
 func (e *Error) Unwrap() []error { return e.causes }
 
-// own returns err as a cause: nil where it has the [Error] of another exchange, as of a network.
-func own(err error) error {
-	if _, other := errors.AsType[*Error](err); !other {
-		return err
+// ownCause returns err, nil where it holds another exchange's [Error], which is not about this one.
+func ownCause(err error) error {
+	if _, other := errors.AsType[*Error](err); other {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // tokenSource is the live token source that all flows share. Each of its fetches asks an

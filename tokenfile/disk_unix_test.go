@@ -13,8 +13,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// room is less than what an Update reserves, and more than go test has written by now about the files
-// that tests open: the tests here come first, by the name of their file.
+// room is less than what an Update reserves, and more than go test has written by now about the
+// files that tests open: the tests here come first, by the name of their file.
 const room = 60 << 10
 
 // fillDisk lets no file of this process grow beyond room bytes, until empty is called, as if the disk

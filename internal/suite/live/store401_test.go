@@ -76,8 +76,8 @@ func TestStore_401(t *testing.T) {
 }
 
 // A server that ends the old access token at each renewal gives every other program a 401 each time.
-// However often that happens, what the Store has is good, also to a program whose requests the API takes but does not
-// fulfil.
+// However often that happens, what the Store has is good, also to a program whose requests the API
+// takes but does not fulfil.
 func TestStore_401AfterEachRenewalOfAnotherProgramLeadsToNoExchange(t *testing.T) {
 	for _, status := range []int{200, 304, 403, 404} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
