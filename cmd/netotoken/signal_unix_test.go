@@ -106,19 +106,23 @@ func TestNetotoken_survivesAReaderThatHasGone(t *testing.T) {
 		return result{cmd.ProcessState.ExitCode(), "", stderr.String()}
 	}
 	env := refreshEnv(t, srv)
-	for name, cmd := range map[string]*exec.Cmd{
-		"token":  newCommand(apiKeyEnv(srv)),
-		"json":   newCommand(apiKeyEnv(srv), "-format=json"),
-		"jwt":    newCommand(apiKeyEnv(srv), "-format=jwt"),
-		"help":   newCommand(nil, "-h"),
-		"demo":   newCommand(nil, "-demo"),
-		"cache":  newCommand(env, "-cache", file),
-		"renew":  newCommand(env, "-cache", file, "-renew"),
-		"status": newCommand(env, "-cache", file, "-status"),
+	// In this order: there is no status of a cache that nobody has filled yet.
+	for _, test := range []struct {
+		name string
+		cmd  *exec.Cmd
+	}{
+		{"token", newCommand(apiKeyEnv(srv))},
+		{"json", newCommand(apiKeyEnv(srv), "-format=json")},
+		{"jwt", newCommand(apiKeyEnv(srv), "-format=jwt")},
+		{"help", newCommand(nil, "-h")},
+		{"demo", newCommand(nil, "-demo")},
+		{"cache", newCommand(env, "-cache", file)},
+		{"renew", newCommand(env, "-cache", file, "-renew")},
+		{"status", newCommand(env, "-cache", file, "-status")},
 	} {
-		r := gone(cmd)
+		r := gone(test.cmd)
 		if r.status != 1 {
-			t.Errorf("%s: status %d", name, r.status)
+			t.Errorf("%s: status %d", test.name, r.status)
 		}
 		wantOneLine(t, r, "broken pipe")
 	}
