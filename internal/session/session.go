@@ -181,8 +181,8 @@ func (s *Session) LogInFailed() {
 	}
 }
 
-// End returns when the next refresh token ends; zero: there is none, or its end is unknown.
-func (s *Session) End() time.Time {
+// RefreshEnd returns when the next refresh token ends; zero: there is none, or its end is unknown.
+func (s *Session) RefreshEnd() time.Time {
 	if s.next == "" {
 		return time.Time{}
 	}

@@ -211,18 +211,18 @@ func TestSession_endOfTheRefreshToken(t *testing.T) {
 		w := &world{Session: session.New(nil, "", nil, true)}
 		w.Issued(lasting("first", 90.0))
 		end := time.Now().Add(90 * time.Second)
-		diff(t, "End", end, w.End())
+		diff(t, "RefreshEnd", end, w.RefreshEnd())
 		time.Sleep(30 * time.Second)
 		same := lasting("second", nil)
 		same.RefreshToken = refreshOf("first")
 		w.Issued(same)
-		diff(t, "End where the same refresh token stays in use", end, w.End())
+		diff(t, "RefreshEnd where the same refresh token stays in use", end, w.RefreshEnd())
 		diff(t, "Next", refreshOf("first"), w.Next())
 		time.Sleep(61 * time.Second)
 		diff(t, "Next after its end", "", w.Next())
 		diff(t, "Left after its end", "", w.Left())
 		w.Issued(lasting("third", 0.0))
-		diff(t, "End that is not known", time.Time{}, w.End())
+		diff(t, "RefreshEnd that is not known", time.Time{}, w.RefreshEnd())
 	})
 }
 
