@@ -431,7 +431,7 @@ func (x *exchange) refreshOnly(ctx context.Context, allowed bool) (*oauth2.Token
 	e, _ := errors.AsType[*Error](err)
 	ofToken := e != nil && (e.StatusCode == 400 || e.StatusCode == 401)
 	spare := x.session.Spare(token)
-	if !ofToken || spare == "" {
+	if !ofToken || spare == "" || endpoint.StoodStill(ctx) {
 		return t, err
 	}
 	x.warn("stored refresh token refused, trying RefreshToken", err)
