@@ -423,7 +423,7 @@ func (x *exchange) refreshOnly(ctx context.Context, mayRefresh bool) (*oauth2.To
 	e, _ := errors.AsType[*Error](err)
 	ofToken := e != nil && (e.StatusCode == 400 || e.StatusCode == 401)
 	spare := x.session.Spare(token)
-	if !ofToken || spare == "" {
+	if !ofToken || spare == "" || endpoint.StoodStill(ctx) {
 		return t, err
 	}
 	x.warn("stored refresh token refused, trying RefreshToken", err)

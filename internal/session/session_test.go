@@ -168,6 +168,19 @@ func TestSession_sendsNoRefreshTokenThatMayBeUsedUp(t *testing.T) {
 			w.store.token = token("issued")
 			w.Load(context.Background())
 		}, "", it},
+		{"in doubt, a Load that lags behind, and then does not", func(w *world) {
+			w.Faulted(it, false)
+			for _, name := range []string{"older", "issued"} {
+				w.store.token = token(name)
+				w.Load(context.Background())
+			}
+		}, "", it},
+		{"in doubt, then taken over with another access token", func(w *world) {
+			w.Faulted(it, false)
+			w.store.token = &oauth2.Token{AccessToken: "another's", RefreshToken: it}
+			news, _ := w.Load(context.Background())
+			w.Taken(news)
+		}, it, ""},
 		{"a fault with another", func(w *world) { w.Faulted("another", false) }, it, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
