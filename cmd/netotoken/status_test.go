@@ -147,3 +147,16 @@ func TestNetotoken_saysThatTheCacheHasNoSession(t *testing.T) {
 		})
 	}
 }
+
+// What acts on a terminal is not printed, be it in one's own user name.
+func TestNetotoken_statusActsOnNoTerminal(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	file := newCache(t)
+	succeed(t, passwordEnv(srv), "-cache", file)
+	setToken(t, file, func(c *content) { c.Owner = srv.URL + " \x1b[2Jann" })
+	r := succeed(t, append(passwordEnv(srv), "NETO_USERNAME=\x1b[2Jann"), "-cache", file, "-status")
+	if !strings.Contains(r.stdout, "  [2Jann\n") {
+		t.Errorf("the status does not have the name as text: %q", r.stdout)
+	}
+}

@@ -162,3 +162,20 @@ func TestStore_noRequestWaitsWhileARenewalWaitsForIt(t *testing.T) {
 		}
 	})
 }
+
+// A log-in in the place of a Store that cannot be used does not wait for that: a token serves as
+// long as during any renewal.
+func TestStore_requestsWaitForALogInWithoutIt(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.SetLifetimes(time.Minute, time.Hour)
+		s := newStore(nil)
+		s.before = failing
+		src := w.Credential(suite.APIKey, s.options()).TokenSource(w.Ctx)
+		first := suite.MustToken(t, src)
+		time.Sleep(53 * time.Second)
+		w.Delay(5 * time.Second)
+		suite.Diff(t, "token before its margin", first, suite.MustToken(t, src))
+		time.Sleep(2 * time.Second)
+		suite.Diff(t, "in its margin, the same token", false, first == suite.MustToken(t, src))
+	})
+}
