@@ -80,10 +80,11 @@ func TestNetotoken_saysWhatTheCacheHas(t *testing.T) {
 			file := newCache(t)
 			succeed(t, env, "-cache", file)
 			stored, before := readFile(t, file), count(srv)
+			args := []string{"-cache", file, "-status"}
 			if name == "password" {
-				env = env[:2]
+				env, args = env[:2], append(args, "-password-stdin") // where there is none
 			}
-			r := succeed(t, env, "-cache", file, "-status")
+			r := succeed(t, env, args...)
 			whose := owners[name](srv, env)
 			for _, word := range []string{whose, "access token   good until ", "refresh token  good"} {
 				if !strings.Contains(r.stdout, word) {
