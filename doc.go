@@ -54,8 +54,13 @@
 //
 // The context given to TokenSource and Client supplies the HTTP client ([oauth2.HTTPClient]) and
 // its values; its end does not end the source. No goroutine or timer outlives an exchange, so a
-// source needs no Close. But a program that ends calls [Wait] first, so that the refresh token that
-// an exchange under way is about to bring does not get lost.
+// source needs no Close. But a program that ends calls [Wait] first, and a function at the end of
+// each invocation, so that the refresh token that an exchange under way is about to bring does not
+// get lost. Their own context is often over by then:
+//
+//	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+//	defer cancel()
+//	netoauth.Wait(end, src)
 //
 // # Sessions
 //

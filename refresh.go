@@ -95,9 +95,10 @@ type flow struct {
 	own      string          // Refresh's own refresh token
 	unusable error           // what is wrong with the credential; nil: nothing
 
-	// The exchange under way alone uses these two, and publishes what others may know in status.
+	// The exchange under way alone uses these, and publishes what others may know in status.
 	credential credential // in use; nil: there are only refresh tokens
 	session    *session.Session
+	silent     bool // a token request got no answer in time, and its connection may be in use
 
 	status atomic.Pointer[flowStatus] // known to all, as of the last exchange or look
 }
@@ -159,11 +160,21 @@ func once(
 	if f.Store == nil {
 		f.session.Load(ctx) // InitialToken, without I/O
 	}
+	defer f.hangUp()
 	t, err := (&exchange{flow: f}).perform()
 	if err != nil {
 		return nil, err
 	}
 	return &t.Token, nil
+}
+
+// hangUp, called before the next token request, closes the idle connections where one got no answer in
+// time, because they may be dead. Right after it, that of HTTP/2 does not count as idle yet.
+func (f *flow) hangUp() {
+	if f.silent {
+		endpoint.Client(f.ctx).CloseIdleConnections()
+	}
+	f.silent = false
 }
 
 func (f *flow) attrs(more ...any) []any {
@@ -201,7 +212,6 @@ type exchange struct {
 	storeErr  error         // why Load or Update failed; nil: neither did
 	stuck     bool          // the Store did not answer Load
 	endpoint  string        // of the last token request; "": none was sent
-	silent    bool          // a token request got no answer in time
 	refreshed bool          // the last token request sent a refresh token
 	reloaded  bool          // Reload has been asked
 	foreign   []string      // secrets that are not in use any more: refresh tokens, and credentials
@@ -254,9 +264,6 @@ func (x *exchange) account() string {
 func (x *exchange) perform() (*renewal.Token, error) {
 	start := time.Now()
 	t, err := x.transact()
-	if x.silent { // so that the next one does not meet the same dead connection
-		endpoint.Client(x.ctx).CloseIdleConnections()
-	}
 	if t != nil && t.Stored {
 		return t, nil
 	}
@@ -374,6 +381,7 @@ func (x *exchange) ask(mayRefresh bool) (t *renewal.Token, err error) {
 // try refreshes while that works, and else logs in. A program that stood still does not know
 // whether another has used the refresh token meanwhile, and sends none any more.
 func (x *exchange) try(ctx context.Context, mayRefresh bool) (*oauth2.Token, error) {
+	x.hangUp()
 	mayRefresh = mayRefresh && !endpoint.StoodStill(ctx)
 	if x.credential == nil {
 		return x.refreshOnly(ctx, mayRefresh)

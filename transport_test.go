@@ -162,8 +162,10 @@ func ExampleStore() {
 		}
 		ctx := context.Background()
 		src := key.TokenSource(ctx)
-		defer netoauth.Wait(ctx, src) // for a renewal's refresh token
 		get(netoauth.NewClient(ctx, src), srv.URL+"/api/v1/whoami")
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		netoauth.Wait(end, src) // for a renewal's refresh token
 	}
 	run()
 	run()

@@ -47,11 +47,10 @@
 //			t.Fatal(err)
 //		}
 //		synctest.Test(t, func(t *testing.T) {
-//			c := srv.InProcess()
-//			ctx := context.WithValue(t.Context(), oauth2.HTTPClient, c)
+//			ctx := context.WithValue(t.Context(), oauth2.HTTPClient, srv.InProcess())
 //			src := key.TokenSource(ctx)
-//			defer netoauth.Wait(ctx, src)
-//			client := &http.Client{Transport: &netoauth.Transport{Source: src, Base: c.Transport}}
+//			defer netoauth.Wait(context.WithoutCancel(ctx), src)
+//			client := netoauth.NewClient(ctx, src)
 //			for range 24 {
 //				if got := report(client, srv.URL); got != "1 address" {
 //					t.Errorf("report: %q", got)

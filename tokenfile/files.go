@@ -44,7 +44,8 @@ func irregular(path string, info fs.FileInfo) error {
 	if info.IsDir() {
 		return fmt.Errorf("tokenfile: %q is a folder: choose another file", path)
 	}
-	return fmt.Errorf("tokenfile: %q is not a regular file: delete it or choose another file", path)
+	// It may be a device of the system's: nobody is told to delete it.
+	return fmt.Errorf("tokenfile: %q is not a regular file: choose another file", path)
 }
 
 // lock waits until the file named path is locked, or for the end of ctx. Closing the file unlocks

@@ -33,7 +33,7 @@ func TestFile_refusesDevices(t *testing.T) {
 	} else if err := syscall.Mknod(f.Path, syscall.S_IFCHR|0o600, 1<<8|3); err != nil { // another /dev/null
 		t.Fatal(err)
 	}
-	wantRefused(t, f, fmt.Sprintf("%q is not a regular file", f.Path))
+	wantRefused(t, f, fmt.Sprintf("%q is not a regular file: choose another file", f.Path))
 	if info, err := os.Lstat(f.Path); err != nil || info.Mode()&os.ModeDevice == 0 {
 		t.Errorf("it is no device now: %v, %v", info, err)
 	}

@@ -54,7 +54,7 @@ func TestNetotoken_leavesSpecialFilesAsTheyAre(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			says := fmt.Sprintf("%q is not a regular file: delete it or choose another -cache", file)
+			says := fmt.Sprintf("%q is not a regular file: choose another -cache", file)
 			wantUnusable(t, srv, file, refreshEnv(t, srv), says)
 			if after, err := os.Lstat(file); err != nil || !os.SameFile(before, after) {
 				t.Errorf("it is another one now: %v, %v", after, err)

@@ -9,8 +9,12 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/netoauth/netoauth/netoauthtest"
 )
 
 // A run shows no secret to ps, and ends when it is interrupted.
@@ -49,19 +53,16 @@ func TestNetotoken_showsNoSecretAndCanBeInterrupted(t *testing.T) {
 	}
 }
 
-// An interrupt does not cost the refresh token that is on its way.
-func TestNetotoken_losesNoSessionWhenInterrupted(t *testing.T) {
-	t.Parallel()
-	srv := newServer(t)
-	env := refreshEnv(t, srv)
-	file := newCache(t)
+// interrupt starts a run with a cache, and sends it a signal while a token is on its way there, which
+// arrives when answer is called.
+func interrupt(t *testing.T, srv *netoauthtest.Server, cmd *exec.Cmd, sig os.Signal) (answer func()) {
+	t.Helper()
 	arrived, interrupted := make(chan bool), make(chan bool)
 	srv.Fail(1, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		arrived <- true
 		<-interrupted
 		srv.ServeHTTP(w, r)
 	}))
-	cmd := newCommand(env, "-cache", file)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -70,21 +71,54 @@ func TestNetotoken_losesNoSessionWhenInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-arrived
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
 	line, err := bufio.NewReader(stderr).ReadString('\n')
 	if err != nil || !strings.Contains(line, "waiting for the token that is on its way to the cache") {
 		t.Errorf("stderr %q, %v", line, err)
 	}
-	close(interrupted)
-	cmd.Wait()
-	if status := cmd.ProcessState.ExitCode(); status != 130 {
-		t.Errorf("status %d", status)
+	return func() { close(interrupted) }
+}
+
+// An interrupt does not cost the refresh token that is on its way.
+func TestNetotoken_losesNoSessionWhenInterrupted(t *testing.T) {
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			if signal.Ignored(sig) {
+				t.Skip("it is ignored here, as nohup has it, and so by what is started from here")
+			}
+			srv := newServer(t)
+			env := refreshEnv(t, srv)
+			file := newCache(t)
+			cmd := newCommand(env, "-cache", file)
+			interrupt(t, srv, cmd, sig)()
+			cmd.Wait()
+			if status := cmd.ProcessState.ExitCode(); status != 130 {
+				t.Errorf("status %d", status)
+			}
+			before := count(srv)
+			succeed(t, env, "-cache", file)
+			wantRequests(t, srv, before)
+		})
 	}
-	before := count(srv)
-	succeed(t, env, "-cache", file)
-	wantRequests(t, srv, before)
+}
+
+func TestNetotoken_endsAtOnceWhenInterruptedAgain(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	cmd := newCommand(refreshEnv(t, srv), "-cache", newCache(t))
+	answer := interrupt(t, srv, cmd, os.Interrupt)
+	defer answer()
+	ended := make(chan error)
+	go func() { ended <- cmd.Wait() }()
+	for cmd.Process.Signal(os.Interrupt) == nil { // the first ones may come too early
+	}
+	<-ended
+	if cmd.ProcessState.Exited() {
+		t.Errorf("it was not the signal that ended it: %v", cmd.ProcessState)
+	}
 }
 
 // A reader that has gone is an error as any other: it does not end the process, whose next refresh

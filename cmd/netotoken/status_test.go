@@ -80,10 +80,11 @@ func TestNetotoken_saysWhatTheCacheHas(t *testing.T) {
 			file := newCache(t)
 			succeed(t, env, "-cache", file)
 			stored, before := readFile(t, file), count(srv)
+			args := []string{"-cache", file, "-status"}
 			if name == "password" {
-				env = env[:2]
+				env, args = env[:2], append(args, "-password-stdin") // where there is none
 			}
-			r := succeed(t, env, "-cache", file, "-status")
+			r := succeed(t, env, args...)
 			whose := owners[name](srv, env)
 			for _, word := range []string{whose, "access token   good until ", "refresh token  good"} {
 				if !strings.Contains(r.stdout, word) {
@@ -145,5 +146,18 @@ func TestNetotoken_saysThatTheCacheHasNoSession(t *testing.T) {
 				t.Errorf("stderr shows what is in the file: %q", r.stderr)
 			}
 		})
+	}
+}
+
+// What acts on a terminal is not printed, be it in one's own user name.
+func TestNetotoken_statusActsOnNoTerminal(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	file := newCache(t)
+	succeed(t, passwordEnv(srv), "-cache", file)
+	setToken(t, file, func(c *content) { c.Owner = srv.URL + " \x1b[2Jann" })
+	r := succeed(t, append(passwordEnv(srv), "NETO_USERNAME=\x1b[2Jann"), "-cache", file, "-status")
+	if !strings.Contains(r.stdout, "  [2Jann\n") {
+		t.Errorf("the status does not have the name as text: %q", r.stdout)
 	}
 }

@@ -2,13 +2,10 @@ package client_test
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/netoauth/netoauth"
@@ -59,21 +56,11 @@ func newAccounts() (*netoauthtest.Server, []string) {
 	}
 	srv.SetAccounts(slices.Concat(names[:117], names[118:])...)
 	srv.Handle("GET "+labelPath, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if accountOf(r) == "tenant-204" {
+		if netoauthtest.AccountOf(r) == "tenant-204" {
 			<-r.Context().Done()
 			return
 		}
 		reply(w, http.StatusOK, client.IPLabelList{Data: []client.IPLabel{}})
 	}))
 	return srv, names
-}
-
-// accountOf returns the account that the request's token is for.
-func accountOf(r *http.Request) string {
-	_, payload, _ := strings.Cut(r.Header.Get("Authorization"), ".")
-	payload, _, _ = strings.Cut(payload, ".")
-	text, _ := base64.RawURLEncoding.DecodeString(payload)
-	var claims struct{ Shortname string }
-	json.Unmarshal(text, &claims)
-	return claims.Shortname
 }

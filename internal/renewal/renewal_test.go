@@ -231,8 +231,10 @@ func TestSource_looksForATokenInTheWait(t *testing.T) {
 				})
 			}
 			all.Wait()
+			time.Sleep(999 * time.Millisecond)
+			diff(t, "a caller within a second of its end", "refused after 0s", get(t, s))
 			diff(t, "fetches, looks among them", 2+second, d.made())
-			time.Sleep(time.Second)
+			time.Sleep(time.Millisecond)
 		}
 		d.set(func() { d.stored = storedToken(0) })
 		diff(t, "what a look has found", "stored after 200ms", get(t, s))
@@ -313,11 +315,16 @@ func TestSource_getOnce(t *testing.T) {
 		c, _ := s.Get(t.Context())
 		d.set(func() { d.takes = 7 * time.Second })
 		diff(t, "no doubt", "token 1 after 0s", got(once))
+		time.Sleep(86 * time.Second)
+		diff(t, "stale", "token 1 after 0s", got(once))
+		diff(t, "no doubt, a renewal under way", "token 1 after 0s", got(once))
+		s.Wait(t.Context())
+		c, _ = s.Get(t.Context())
 		s.Refuse(c)
-		diff(t, "no renewal", "token 1 after 0s", got(once))
+		diff(t, "no renewal", "token 2 after 0s", got(once))
 		s.Renew(c)
-		diff(t, "a renewal under way", "token 1 after 5s", got(once))
-		diff(t, "its end", "token 2 after 2s", got(once))
+		diff(t, "a renewal under way", "token 2 after 5s", got(once))
+		diff(t, "its end", "token 3 after 2s", got(once))
 	})
 }
 

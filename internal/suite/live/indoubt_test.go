@@ -77,22 +77,29 @@ func TestRefresh_hasNoChoice(t *testing.T) {
 	})
 }
 
-// The next exchange is not to meet the same dead connection.
+// The next request is not to meet the same dead connection.
 func TestTokenSource_closesIdleConnectionsAfterATimeOut(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		first http.RoundTripper
+		once  bool // by Token
 		want  int
 	}{
-		{"no answer in time", unanswered, 1},
-		{"another fault", gateway, 0},
+		{"no answer in time", unanswered, false, 1},
+		{"another fault", gateway, false, 0},
+		{"no answer in time, no other try", unanswered, true, 1},
+		{"another fault, no other try", gateway, true, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				base := &idler{RoundTripper: &script{answers: []http.RoundTripper{tt.first, issues("A")}}}
 				client := &http.Client{Transport: base, Timeout: 5 * time.Second}
 				ctx := context.WithValue(t.Context(), oauth2.HTTPClient, client)
-				suite.MustToken(t, user(netoauth.Options{}).TokenSource(ctx))
+				if !tt.once {
+					suite.MustToken(t, user(netoauth.Options{}).TokenSource(ctx))
+				} else if _, err := user(netoauth.Options{}).Token(ctx); err == nil {
+					t.Error("a token, want an error")
+				}
 				suite.Diff(t, "times connections were closed", tt.want, base.closed)
 			})
 		})

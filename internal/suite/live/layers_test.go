@@ -124,7 +124,7 @@ func TestClient_ofASubAccountOverTheParents(t *testing.T) {
 
 type layerKey struct{}
 
-// A layer keeps what lies between two Transports: here one that logs.
+// As long as what lies between two Transports keeps the context and the header, as one that logs does.
 func TestTransport_outermostDecidesTheToken(t *testing.T) {
 	layer := func(next http.RoundTripper) http.RoundTripper {
 		return suite.RoundTripper(func(r *http.Request) (*http.Response, error) { return next.RoundTrip(r) })
@@ -134,6 +134,16 @@ func TestTransport_outermostDecidesTheToken(t *testing.T) {
 			return next.RoundTrip(r.Clone(context.WithValue(r.Context(), layerKey{}, "a value")))
 		})
 	}
+	writing := func(write func(http.Header)) func(http.RoundTripper) http.RoundTripper {
+		return func(next http.RoundTripper) http.RoundTripper {
+			return suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+				write(r.Header)
+				return next.RoundTrip(r)
+			})
+		}
+	}
+	adding := writing(func(h http.Header) { h.Add("Authorization", "another") })
+	emptying := writing(func(h http.Header) { h.Set("Authorization", "") })
 	bare := func(next http.RoundTripper) http.RoundTripper { return next }
 	foreign := func(next http.RoundTripper) http.RoundTripper {
 		return &netoauth.Transport{Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "x"}), Base: next}
@@ -147,6 +157,9 @@ func TestTransport_outermostDecidesTheToken(t *testing.T) {
 		{"over a layer", layer, "branch"},
 		{"over a layer that clones", cloning, "branch"},
 		{"over a source from elsewhere, which counts as none and overwrites", foreign, "example"},
+		{"over a layer that adds a value", adding, "example"},
+		{"over a source from elsewhere, and a layer that empties its value",
+			func(next http.RoundTripper) http.RoundTripper { return foreign(emptying(next)) }, "example"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w, tap := tapped(t)
@@ -162,18 +175,24 @@ func TestTransport_outermostDecidesTheToken(t *testing.T) {
 	}
 }
 
-// A request that a handler in process makes with the context of the one that it answers is its own.
+// A request that a handler in process makes with the context of the one that it answers, be that a token request, is
+// its own.
 func TestTransport_aHandlersOwnRequestGetsItsOwnToken(t *testing.T) {
 	w, tap := tapped(t)
 	own := w.Key.Client(w.Ctx)
 	inProcess := suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
-		req, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, w.URL+"/inner", nil)
-		return own.Do(req)
+		req, _ := http.NewRequestWithContext(r.Context(), http.MethodGet, w.URL+"/for"+r.URL.Path, nil)
+		resp, err := own.Do(req)
+		if r.Method == http.MethodPost {
+			return http.DefaultTransport.RoundTrip(r)
+		}
+		return resp, err
 	})
-	outer := netoauth.NewClient(suite.Over(w.Ctx, inProcess), w.Key.Account("branch").TokenSource(w.Ctx))
-	suite.Diff(t, "status", 200, suite.MustGet(t, outer, w.URL+"/outer"))
-	suite.Diff(t, "requests", []string{
-		"/api/v1/auth/token ", "/api/v1/auth/token ", "/inner example"}, tap.take())
+	ctx := suite.Over(w.Ctx, inProcess)
+	outer := netoauth.NewClient(ctx, w.Key.Account("branch").TokenSource(ctx))
+	suite.Diff(t, "status", 200, suite.MustGet(t, outer, w.URL+"/call"))
+	const login = "/api/v1/auth/token "
+	suite.Diff(t, "requests", []string{login, "/for/api/v1/auth/token example", login, "/for/call example"}, tap.take())
 }
 
 func TestNewClient_withoutASourceFailsEachRequest(t *testing.T) {

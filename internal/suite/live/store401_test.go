@@ -136,29 +136,39 @@ func TestStore_401IsAnsweredFromItWhereNoExchangeMayBe(t *testing.T) {
 	}
 }
 
+// Also where another program stores the next token while Update is under way. The second request leads to an exchange then.
 func TestStore_401LeadsToThreeRequestsAtMost(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		s := newStore(mustLogIn(t, w, 0))
-		n, sends, network := 0, 0, w.InProcess().Transport
-		s.load = func(context.Context) error { // another program stores one after the other
-			n++
-			s.put(&oauth2.Token{AccessToken: fmt.Sprint("token ", n), Expiry: time.Now().Add(time.Hour)})
-			return nil
-		}
-		w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
-			if r.URL.Path != "" {
+	for _, late := range []bool{false, true} {
+		suite.InBubble(t, func(t *testing.T, w *suite.World) {
+			s := newStore(mustLogIn(t, w, 0))
+			n, sends, network := 0, 0, w.InProcess().Transport
+			s.load = func(context.Context) error { // another program stores one after the other
+				n++
+				s.put(&oauth2.Token{AccessToken: fmt.Sprint("token ", n), Expiry: time.Now().Add(time.Hour)})
+				return nil
+			}
+			if late {
+				s.before = s.load
+			}
+			w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Path != "" {
+					return network.RoundTrip(r)
+				}
+				if sends++; sends > 10 {
+					t.Error("the request is sent again and again")
+					return suite.Answer(200, "").RoundTrip(r)
+				}
 				return network.RoundTrip(r)
-			}
-			if sends++; sends > 10 {
-				t.Error("the request is sent again and again")
-				return suite.Answer(200, "").RoundTrip(r)
-			}
-			return network.RoundTrip(r)
-		}))
-		w.Handle("/", netoauthtest.Status(401))
-		suite.Diff(t, "status", 401, suite.MustGet(t, w.Credential(suite.Password, s.options()).Client(w.Ctx), w.URL))
-		suite.Diff(t, "times the request was sent", 3, sends)
-	})
+			}))
+			w.Handle("/", netoauthtest.Status(401))
+			client := w.Credential(suite.Password, s.options()).Client(w.Ctx)
+			before := w.Requests("")
+			suite.Diff(t, "status", 401, suite.MustGet(t, client, w.URL))
+			suite.Diff(t, "times the request was sent", 3, sends)
+			suite.MustGet(t, client, w.URL)
+			suite.Diff(t, "exchanges for both", 1, w.Requests("")-before)
+		})
+	}
 }
 
 func TestStore_401LeadsToOneExchangeForAllPrograms(t *testing.T) {

@@ -95,20 +95,25 @@ func TestStore_queueBehindASlowExchange(t *testing.T) {
 	})
 }
 
-// Two replicas that lag behind each other show one revoked token after the other. The API is asked
-// all the same.
+// Replicas that lag behind each other show one revoked token after the other. The API is asked all
+// the same.
 func TestStore_replicasThatLagKeepNobodyFromAskingTheAPI(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		tokens := []*oauth2.Token{mustLogIn(t, w, 0), mustLogIn(t, w, 0)}
-		s := newStore(tokens[0])
-		n := 0
-		s.load = func(context.Context) error { n++; s.put(tokens[n%2]); return nil }
-		client := w.Credential(suite.Password, s.options()).Client(w.Ctx)
-		suite.MustGet(t, client, w.URL)
-		w.RevokeAccessTokens()
-		suite.Diff(t, "status", 200, suite.MustGet(t, client, w.URL))
-	})
+	for replicas := 2; replicas < 5; replicas++ {
+		suite.InBubble(t, func(t *testing.T, w *suite.World) {
+			w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			tokens := make([]*oauth2.Token, replicas)
+			for i := range tokens {
+				tokens[i] = mustLogIn(t, w, 0)
+			}
+			s := newStore(tokens[0])
+			n := 0
+			s.load = func(context.Context) error { n++; s.put(tokens[n%replicas]); return nil }
+			client := w.Credential(suite.Password, s.options()).Client(w.Ctx)
+			suite.MustGet(t, client, w.URL)
+			w.RevokeAccessTokens()
+			suite.Diff(t, "status", 200, suite.MustGet(t, client, w.URL))
+		})
+	}
 }
 
 // The session that another program left ends there: the refresh token of before is not sent.
@@ -155,5 +160,22 @@ func TestStore_noRequestWaitsWhileARenewalWaitsForIt(t *testing.T) {
 		for begun := time.Now(); time.Since(begun) < 10*time.Minute; time.Sleep(100 * time.Millisecond) {
 			mustGetAtOnce(t, client, w.URL)
 		}
+	})
+}
+
+// A log-in in the place of a Store that cannot be used does not wait for that: a token serves as
+// long as during any renewal.
+func TestStore_requestsWaitForALogInWithoutIt(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		w.SetLifetimes(time.Minute, time.Hour)
+		s := newStore(nil)
+		s.before = failing
+		src := w.Credential(suite.APIKey, s.options()).TokenSource(w.Ctx)
+		first := suite.MustToken(t, src)
+		time.Sleep(53 * time.Second)
+		w.Delay(5 * time.Second)
+		suite.Diff(t, "token before its margin", first, suite.MustToken(t, src))
+		time.Sleep(2 * time.Second)
+		suite.Diff(t, "in its margin, the same token", false, first == suite.MustToken(t, src))
 	})
 }
