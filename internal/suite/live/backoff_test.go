@@ -2,13 +2,11 @@ package live_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/internal/suite"
 	"github.com/netoauth/netoauth/netoauthtest"
 )
@@ -217,21 +215,6 @@ func TestTokenSource_successEndsTheBackOff(t *testing.T) {
 			w.Fail(-1, netoauthtest.Status(503))
 			backsOff(t, w.ExchangesOver(src, 4*time.Second), ownWaits(time.Second, 2*time.Second))
 		})
-	})
-}
-
-func TestTokenSource_givesTheLastErrorDuringBackOff(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Fail(-1, netoauthtest.Status(401))
-		src := w.Key.TokenSource(w.Ctx)
-		_, first := src.Token()
-		w.Delay(time.Second)
-		start := time.Now()
-		_, again := src.Token()
-		suite.WantError(t, again, netoauth.ErrRejected)
-		suite.Diff(t, "the second error", fmt.Sprint(first), fmt.Sprint(again))
-		suite.Diff(t, "time until the second", "0s", time.Since(start).String())
-		suite.Diff(t, "token requests", 1, w.Requests(""))
 	})
 }
 

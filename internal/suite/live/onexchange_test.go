@@ -35,6 +35,7 @@ func TestOptions_onExchangeIsCalledOnceAnExchange(t *testing.T) {
 			retryFrom, retryTo time.Duration // of a source; Token does not try again
 		}{
 			{"a token", nil, 1500 * time.Millisecond, 1, 0, 0},
+			{"a token without an end", suite.Answer(200, `{"access_token":"t"}`), 1500 * time.Millisecond, 1, 0, 0},
 			{"a transient fault", netoauthtest.Status(503), 1500 * time.Millisecond, 3,
 				500 * time.Millisecond, time.Second},
 			{"Retry-After", netoauthtest.Status(503, "Retry-After", "60"), 1500 * time.Millisecond, 1,
@@ -109,17 +110,6 @@ func TestOptions_onExchangeTookCountsEverything(t *testing.T) {
 		o.OnExchange = func(e netoauth.Exchange) { took = e.Took }
 		suite.MustToken(t, w.Credential(suite.Password, o).TokenSource(w.Ctx))
 		suite.Diff(t, "Took", "17s", took.String())
-	})
-}
-
-// An exchange without an end of its token has no Expiry.
-func TestOptions_onExchangeExpiryIsZeroForATokenWithoutEnd(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Fail(-1, netoauthtest.Answer(200, "application/json", `{"access_token":"t"}`))
-		var seen []netoauth.Exchange
-		o := netoauth.Options{OnExchange: func(e netoauth.Exchange) { seen = append(seen, e) }}
-		suite.MustToken(t, w.Credential(suite.Password, o).TokenSource(w.Ctx))
-		suite.Diff(t, "exchanges", []netoauth.Exchange{{Flow: "password", Account: w.Username}}, seen)
 	})
 }
 

@@ -67,8 +67,12 @@ func TestTokenSource_errorDuringBackOffIsTheLastOne(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.Fail(-1, netoauthtest.Status(403, "Retry-After", "60"))
 		client := w.Key.Client(w.Ctx)
+		client.Get(w.URL)
+		w.Delay(time.Second)
 		for range 3 {
+			start := time.Now()
 			_, err := client.Get(w.URL)
+			suite.Diff(t, "time until the error", "0s", time.Since(start).String())
 			suite.WantError(t, err, netoauth.ErrRejected)
 			e, answered := errors.AsType[*netoauth.Error](err)
 			if !answered || e.StatusCode != 403 || e.RetryAfter != time.Minute {
