@@ -206,6 +206,7 @@ func TestTransport_401AndTheEndOfTheContext(t *testing.T) {
 		start := time.Now()
 		resp := send(t, transport, get(w).WithContext(ctx))
 		suite.Diff(t, "time taken", "1s", time.Since(start).String())
+		suite.Diff(t, "status", 401, resp.StatusCode)
 		got, err := io.ReadAll(resp.Body)
 		suite.Diff(t, "body", "no such token <nil>", fmt.Sprint(string(got), " ", err))
 		suite.Diff(t, "error of Wait", nil, netoauth.Wait(w.Ctx, transport.Source))

@@ -153,13 +153,6 @@ func TestRefresh_tokenWithoutAnExpiryHasARefreshTokenWithoutAnEnd(t *testing.T) 
 	})
 }
 
-func TestRefresh_refusedWithoutALogInIsRejected(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		_, err := (&netoauth.Refresh{URL: w.URL, RefreshToken: "not one of theirs"}).TokenSource(w.Ctx).Token()
-		suite.WantError(t, err, netoauth.ErrRejected)
-	})
-}
-
 func TestRefresh_triesAnEndedTokenForItHasNothingElse(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.SetLifetimes(5*time.Minute, time.Minute)

@@ -29,21 +29,6 @@ func TestStore_updateLooksOnceMore(t *testing.T) {
 	})
 }
 
-// An exchange before it is told once.
-func TestStore_takeoverInUpdateTellsOfNoExchange(t *testing.T) {
-	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-		s := newStore(mustLogIn(t, w, spent))
-		src := of(s.options()).TokenSource(w.Ctx)
-		suite.MustToken(t, src)
-		time.Sleep(spent)
-		next := renew(t, w, s.get(), nil)
-		s.before = func(context.Context) error { s.put(next); return nil }
-		s.Take()
-		suite.Diff(t, "token", next.AccessToken, suite.MustToken(t, src))
-		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "DEBUG"}, s.Take())
-	})
-}
-
 func TestStore_hasTheNewTokenBeforeAnybodyElse(t *testing.T) {
 	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
 		s := newStore(mustLogIn(t, w, spent))
