@@ -144,19 +144,17 @@ func TestOptions_loggerWarnsOfEachFallBack(t *testing.T) {
 			return w.Credential(suite.Password, o)
 		}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				r := new(records)
-				suite.MustToken(t, tt.make(t, w, netoauth.Options{Logger: r.logger()}).TokenSource(w.Ctx))
-				var levels []any
-				var keys [][]string
-				for _, record := range r.take(t) {
-					levels = append(levels, record["level"])
-					keys = append(keys, slices.Sorted(maps.Keys(record)))
-				}
-				suite.Diff(t, "levels", []any{"WARN", "DEBUG"}, levels)
-				suite.Diff(t, "keys", [][]string{tt.keys, issued}, keys)
-			})
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			r := new(records)
+			suite.MustToken(t, tt.make(t, w, netoauth.Options{Logger: r.logger()}).TokenSource(w.Ctx))
+			var levels []any
+			var keys [][]string
+			for _, record := range r.take(t) {
+				levels = append(levels, record["level"])
+				keys = append(keys, slices.Sorted(maps.Keys(record)))
+			}
+			suite.Diff(t, "levels", []any{"WARN", "DEBUG"}, levels)
+			suite.Diff(t, "keys", [][]string{tt.keys, issued}, keys)
 		})
 	}
 }

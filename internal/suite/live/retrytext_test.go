@@ -40,25 +40,23 @@ func TestTokenSource_errorSaysWhenTheNextTryIs(t *testing.T) {
 		"no connection": netoauthtest.Drop(),
 		"Retry-After":   netoauthtest.Status(429, "Retry-After", "90"),
 	} {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Fail(-1, fault)
-				src := w.Key.TokenSource(w.Ctx)
-				_, err := src.Token()
-				wait := nextTryIn(t, err)
-				tries := w.Requests("")
-				for left := wait; left > 0; left -= time.Second {
-					_, err = src.Token()
-					suite.Diff(t, "the next try by a later error", left.String(), nextTryIn(t, err).String())
-					suite.Diff(t, "token requests", tries, w.Requests(""))
-					if left > time.Second {
-						time.Sleep(time.Second)
-					}
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			w.Fail(-1, fault)
+			src := w.Key.TokenSource(w.Ctx)
+			_, err := src.Token()
+			wait := nextTryIn(t, err)
+			tries := w.Requests("")
+			for left := wait; left > 0; left -= time.Second {
+				_, err = src.Token()
+				suite.Diff(t, "the next try by a later error", left.String(), nextTryIn(t, err).String())
+				suite.Diff(t, "token requests", tries, w.Requests(""))
+				if left > time.Second {
+					time.Sleep(time.Second)
 				}
-				time.Sleep(time.Second)
-				w.Fail(0, nil)
-				suite.MustToken(t, src)
-			})
+			}
+			time.Sleep(time.Second)
+			w.Fail(0, nil)
+			suite.MustToken(t, src)
 		})
 	}
 }
