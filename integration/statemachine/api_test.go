@@ -111,7 +111,7 @@ func (r *run) resource(req *http.Request) *http.Response {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s, ok := req.Context().Value(sentKey{}).(*sent); ok && s.at.IsZero() {
-		s.at, s.hand = time.Now(), r.hand
+		s.at, s.hand = time.Now(), r.hand.token
 	}
 	_, name, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	a := r.carries(name)
@@ -120,9 +120,9 @@ func (r *run) resource(req *http.Request) *http.Response {
 		return w.response(http.StatusOK, 0, io.NopCloser(strings.NewReader("{}")))
 	}
 	if a != nil {
-		r.refused[a]++
-		r.refusals++
-		r.accused = true
+		r.count.refused[a]++
+		r.count.refusals++
+		r.count.accused = true
 	}
 	if req.URL.Path == "/silent" {
 		silent, _ := io.Pipe()
