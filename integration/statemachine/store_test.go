@@ -49,6 +49,7 @@ func (s storeOf) Load(ctx context.Context) (*oauth2.Token, error) {
 	s.r.w.mu.Unlock()
 	if hung {
 		<-ctx.Done()
+		time.Sleep(50*time.Millisecond - 1) // until just before it is left behind
 		s.r.w.mu.Lock()
 		s.r.isGiven(nil)
 		s.r.w.mu.Unlock()
