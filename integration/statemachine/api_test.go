@@ -44,6 +44,7 @@ type access struct {
 	session *session
 	sent    time.Time     // when that request was sent
 	life    time.Duration // 0: without an end
+	dead    bool          // issued with an expires_in below 0
 	revoked bool
 
 	told, reported bool // to OnToken and OnExchange
@@ -61,11 +62,13 @@ type grant struct {
 
 type session struct{ ended bool }
 
-func (a *access) pastEnd(now time.Time) bool { return a.life > 0 && now.After(a.sent.Add(a.life)) }
+func (a *access) pastEnd(now time.Time) bool {
+	return a.dead || a.life > 0 && now.After(a.sent.Add(a.life))
+}
 
 // fresh reports whether no renewal that was not forced can have begun.
 func (a *access) fresh(now time.Time) bool {
-	return a.life == 0 || now.Before(a.sent.Add(a.life*7/10))
+	return !a.dead && (a.life == 0 || now.Before(a.sent.Add(a.life*7/10)))
 }
 
 // good reports whether the API takes it.
@@ -155,6 +158,7 @@ func (a *answer) token(sent string) *oauth2.Token {
 // result of a token request, for the model.
 const (
 	issuing   = "token"
+	dead      = "dead token" // which counts as a refusal of a refresh, as a transient fault of a log-in
 	refusing  = "refusal"
 	transient = "transient fault"
 )
@@ -163,6 +167,8 @@ func (a *answer) result() string {
 	switch {
 	case a.err != nil || a.cut:
 		return transient
+	case a.issued != nil && a.issued.dead:
+		return dead
 	case a.issued != nil:
 		return issuing
 	case a.status == http.StatusUnauthorized || a.status == http.StatusBadRequest:
@@ -183,8 +189,11 @@ func (r *run) tokenRequest(ctx context.Context, path string, body []byte) (*http
 	a := w.settle(r, path, fault, form, body)
 	took := w.slow
 	w.mu.Unlock()
-	if fault == "hang" {
+	switch fault {
+	case "hang":
 		took = time.Hour
+	case "dead": // which ends at the instant that it was asked for: no answer comes in that
+		took = max(took, time.Millisecond)
 	}
 	if a.err == nil || a.issued != nil {
 		if err := sleep(ctx, took); err != nil {
@@ -271,12 +280,18 @@ func (w *world) settle(r *run, path, fault string, form url.Values, body []byte)
 	w.numbers++
 	name := fmt.Sprintf("access-token-%d", w.numbers)
 	a := &access{name: name, to: r, session: s, sent: time.Now(), life: w.life}
+	if fault == "dead" {
+		a.life, a.dead = 0, true
+	}
 	if spent != nil && w.history.ends {
 		w.endAccess(s)
 	}
 	w.access[a.name] = a
 	fields := map[string]any{"access_token": a.name, "token_type": "bearer"}
-	if a.life > 0 {
+	switch {
+	case a.dead:
+		fields["expires_in"] = -60
+	case a.life > 0:
 		fields["expires_in"] = int(a.life.Seconds())
 	}
 	result := &answer{status: http.StatusOK, issued: a, cut: fault == "cut off"}

@@ -22,6 +22,8 @@ type exchange struct {
 	noLogIn    bool          // the last log-in was refused
 	issued     *access       // not told yet
 	told       *access
+	over       *access // a dead token, for which none came yet that is not; nil: none
+	toldOver   *access // that was told
 }
 
 // begins checks a token request at its begin.
@@ -38,6 +40,7 @@ func (r *run) begins(path, token string) {
 	}
 	x.requests++
 	r.count.asked++
+	passing := x.result == transient || x.result == dead && x.sent == ""
 	switch {
 	case now.Before(r.waits.notBefore):
 		w.fail(backOff, "%s: a token request %v early", r.name, r.waits.notBefore.Sub(now))
@@ -45,7 +48,9 @@ func (r *run) begins(path, token string) {
 		r.exchangeBegins(now)
 	case x.result == issuing:
 		w.fail(boundedNumber, "%s: a token request after one that brought a token, in one exchange", r.name)
-	case x.result == transient && (r.waits.failed || x.transients > 2 || x.retryAfter > 0):
+	case x.result == dead && x.sent != "" && path != "log-in":
+		w.fail(backOff, "%s: %s, after a refresh that brought a dead token", r.name, path)
+	case passing && (r.waits.failed || x.transients > 2 || x.retryAfter > 0):
 		w.fail(backOff, "%s: a further try, the exchange before failed: %v, tries %d, Retry-After %v",
 			r.name, r.waits.failed, x.transients, x.retryAfter)
 	}
@@ -87,11 +92,17 @@ func (r *run) ends(a *answer) {
 		r.refresh.spare = spared
 	}
 	r.w.note("%s: %s %d, %v", r.name, x.result, a.status, a.err)
+	if a.spent != nil && (x.result == issuing || x.result == dead) {
+		a.spent.spentBy = r
+	}
 	switch x.result {
 	case issuing:
-		x.issued = a.issued
-		if a.spent != nil {
-			a.spent.spentBy = r
+		x.issued, x.over = a.issued, nil
+	case dead:
+		if x.over = a.issued; x.sent == "" {
+			x.transients++
+		} else {
+			r.refresh.doubt = "" // what came with the token is the one to use
 		}
 	case refusing:
 		x.noLogIn = x.sent == "" || x.noLogIn
@@ -103,25 +114,32 @@ func (r *run) ends(a *answer) {
 	}
 }
 
-// onToken checks that the token is the one just issued, and is stored. It locks mu.
+// onToken checks that the token is the one just issued, or where none was, the dead one, and is
+// stored. It locks mu.
 func (r *run) onToken(t *oauth2.Token) {
 	w, x := r.w, &r.exchange
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.note("%s: OnToken %s, %s", r.name, t.AccessToken, t.RefreshToken)
 	a := w.access[t.AccessToken]
-	if a == nil || a != x.issued || a.told {
+	if a == nil || a != x.issued && a != x.over || a.told {
 		w.fail(toldOnce, "%s: told %s, issued %v", r.name, t.AccessToken, x.issued)
 		return
 	}
-	if end := a.sent.Add(a.life); a.life > 0 && !t.Expiry.Equal(end) || a.life == 0 && !t.Expiry.IsZero() {
+	end, ends := a.sent.Add(a.life), a.life > 0 || a.dead
+	if ends && !t.Expiry.Equal(end) || !ends && !t.Expiry.IsZero() {
 		w.fail(toldOnce, "%s: %s ends %v, want %v", r.name, t.AccessToken, t.Expiry, end)
 	}
 	if w.store != nil && (x.updated == "" || x.updated == "stored" && !w.store.had[t.AccessToken]) {
 		w.fail(toldOnce, "%s: told %s before the Store", r.name, t.AccessToken)
 	}
 	told := *t
-	r.last, x.issued, x.told, a.told = &told, nil, a, true
+	r.last, a.told = &told, true
+	if a == x.over {
+		x.toldOver = a
+		return
+	}
+	x.issued, x.told = nil, a
 	failed := r.waits.failed
 	r.takes(a)
 	r.seen.unproven = 0
@@ -141,8 +159,14 @@ func (r *run) onExchange(e netoauth.Exchange) {
 		w.fail(toldOnce, "%s: OnExchange %v, after %s, told %v", r.name, e.Err, x.result, x.told)
 		return
 	}
-	rejected := x.result != issuing && x.noLogIn ||
-		w.history.flow == "refresh token" && x.result == refusing
+	if x.toldOver != x.over {
+		w.fail(toldOnce, "%s: OnExchange %v, over as it came %v, told %v", r.name, e.Err, x.over, x.toldOver)
+	}
+	mayLogIn := w.history.flow != "refresh token"
+	if mayLogIn && x.result == dead && x.sent != "" && !x.noLogIn {
+		w.fail(backOff, "%s: no log-in after a refresh that brought a dead token", r.name)
+	}
+	rejected := x.result != issuing && x.noLogIn || !mayLogIn && x.result == refusing
 	if x.requests > 0 && errors.Is(e.Err, netoauth.ErrRejected) != rejected {
 		w.fail(backOff, "%s: %v, after a %s", r.name, e.Err, x.result)
 	}

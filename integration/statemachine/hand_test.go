@@ -32,6 +32,8 @@ func (r *run) carries(name string) *access {
 	case a == nil || !r.seen.knows[a] && a.to != r:
 		w.fail(toldOnce, "%s: uses %q, which it was not given", r.name, name)
 		return nil
+	case a.dead:
+		w.fail(noPastEnd, "%s: uses %s, which was over as it came", r.name, name)
 	case a.to == r && (!a.told || !a.reported):
 		w.fail(toldOnce, "%s: uses %s, told %v, reported %v", r.name, name, a.told, a.reported)
 	case a.pastEnd(time.Now()) && !r.hand.late[a]:
@@ -54,7 +56,7 @@ func (a *access) serves(passing bool) time.Time {
 }
 
 func (r *run) usable(a *access, now time.Time) bool {
-	return a != nil && (a.life == 0 || now.Before(a.serves(r.waits.passing)))
+	return a != nil && !a.dead && (a.life == 0 || now.Before(a.serves(r.waits.passing)))
 }
 
 // longest is how long a call may take that meets no token: Load 5 s, Update 35 s, exchange 30 s and

@@ -106,7 +106,7 @@ var (
 	anyPath  = rapid.SampledFrom([]string{"", "", "refresh", "log-in"})
 	anyFault = rapid.SampledFrom([]string{
 		"500", "503", "no connection", "503 for 40 s", "429 for 2 s", "429 for 1 h", "429", "408",
-		"cut off", "lost", "hang", "no token", "refusal",
+		"cut off", "lost", "hang", "no token", "refusal", "dead", "dead",
 	})
 	anyCall = rapid.SampledFrom([]string{
 		"GET", "GET", "token", "GET 401", "stream", "stream 401", "POST", "POST 401", "GET silent 401",

@@ -81,6 +81,9 @@ func (h takeOvers) Handle(_ context.Context, record slog.Record) error {
 	if _, took := keys["took"]; !expires || took {
 		return nil
 	}
+	if h.r.seen.given.dead {
+		h.r.w.fail(noPastEnd, "%s: takes over %s, which was over as it came", h.r.name, h.r.seen.given.name)
+	}
 	h.r.waits.tookOver = true
 	h.r.seen.unproven++
 	if h.r.seen.inUpdate {

@@ -37,7 +37,9 @@ func (r *run) fails(e netoauth.Exchange) {
 		r.w.fail(backOff, "%s: an exchange %v early", r.name, r.waits.notBefore.Sub(now))
 	}
 	wait, first, last := &r.waits.transient, time.Second, 15*time.Second
-	if errors.Is(e.Err, netoauth.ErrRejected) {
+	refused := errors.Is(e.Err, netoauth.ErrRejected) ||
+		r.w.history.flow == "refresh token" && r.exchange.result == dead
+	if refused {
 		wait, first, last = &r.waits.refused, 5*time.Second, 2*time.Minute
 	}
 	*wait = min(max(2**wait, first), last)
@@ -51,7 +53,7 @@ func (r *run) fails(e netoauth.Exchange) {
 	if e.RetryIn < low || e.RetryIn > high {
 		r.w.fail(backOff, "%s: waits %v, want %v to %v", r.name, e.RetryIn, low, high)
 	}
-	r.waits.failed, r.waits.passing = true, !errors.Is(e.Err, netoauth.ErrRejected)
+	r.waits.failed, r.waits.passing = true, !refused
 	r.waits.notBefore = now.Add(e.RetryIn)
 }
 
