@@ -185,7 +185,7 @@ func (r *run) tokenRequest(ctx context.Context, path string, body []byte) (*http
 	form, _ := url.ParseQuery(string(body))
 	fault := w.takeFault(path)
 	w.note("%s: token request, %s %s, fault %q", r.name, path, form.Get("refresh_token"), fault)
-	r.begins(path, form.Get("refresh_token"))
+	r.begins(ctx, path, form.Get("refresh_token"))
 	a := w.settle(r, path, fault, form, body)
 	took := w.slow
 	w.mu.Unlock()
@@ -196,7 +196,7 @@ func (r *run) tokenRequest(ctx context.Context, path string, body []byte) (*http
 		took = max(took, time.Millisecond)
 	}
 	if a.err == nil || a.issued != nil {
-		if err := sleep(ctx, took); err != nil {
+		if err := r.sleep(ctx, took); err != nil {
 			a = &answer{err: err}
 		}
 	}
@@ -212,6 +212,24 @@ func (r *run) tokenRequest(ctx context.Context, path string, body []byte) (*http
 		content = io.MultiReader(half, iotest.ErrReader(io.ErrUnexpectedEOF))
 	}
 	return w.response(a.status, a.retryAfter, io.NopCloser(content)), nil
+}
+
+// sleep waits d for an answer, or for ctx's end, whose error it returns. A program that stands still
+// meanwhile reads the answer once it goes on, and must not have given it up. It locks mu.
+func (r *run) sleep(ctx context.Context, d time.Duration) error {
+	for stood := false; ; stood = true {
+		err := sleep(ctx, d)
+		r.w.mu.Lock()
+		rest := time.Until(r.exchange.wakes)
+		if err != nil && stood {
+			r.w.fail(nothingLost, "%s: an answer that came while it stood still was not read", r.name)
+		}
+		r.w.mu.Unlock()
+		if err != nil || rest < 0 {
+			return err
+		}
+		d = rest + reads
+	}
 }
 
 // sleep returns after d, or with ctx's error.

@@ -23,10 +23,10 @@ func (r *run) call(c calls) {
 	w.mu.Lock()
 	may := r.mayWait(start)
 	hand, settled, offer := r.hand.token, r.settled(start), r.offerOf(c, start)
-	refusals := r.count.refusals
+	refusals, frozen := r.count.refusals, r.count.frozen
 	w.mu.Unlock()
 	if c.what == "token" {
-		r.callToken(start, hand, may)
+		r.callToken(start, hand, may, frozen)
 		return
 	}
 	ctx, s := w.ctx, new(sent)
@@ -59,7 +59,7 @@ func (r *run) call(c calls) {
 	if c.what == "stream 401" {
 		most = min(most, may)
 	}
-	if took > most {
+	if took-(r.count.frozen-frozen) > most {
 		w.fail(noWait, "%s: %v took %v, want at most %v", r.name, c, took, most)
 	}
 	if offer != nil && ctx.Err() == nil {
@@ -74,6 +74,7 @@ func (r *run) call(c calls) {
 	// A renewal of the program's own may end the token of a request that cannot be sent again.
 	settled = settled && !(stream && w.history.ends)
 	good := settled && hand.good(s.at) && (s.hand == nil || s.hand.good(s.at))
+	good = good && (r.seen.stale == nil || r.seen.stale.good(s.at))
 	good = good && !r.hand.late[r.hand.token] && req.URL.Path == "/good"
 	if good && (err != nil || resp.StatusCode != http.StatusOK) {
 		w.fail(nothingLost, "%s: %v came to %v, %v with a good token in hand", r.name, c, resp, err)
@@ -81,13 +82,13 @@ func (r *run) call(c calls) {
 }
 
 // callToken asks the source for a token, which it must give within may. It locks mu.
-func (r *run) callToken(start time.Time, hand *access, may time.Duration) {
+func (r *run) callToken(start time.Time, hand *access, may, frozen time.Duration) {
 	t, err := r.src.Token()
 	took := time.Since(start)
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
 	may = r.mightHave(may, hand, start)
-	if took > may || took > longest {
+	if took -= r.count.frozen - frozen; took > may {
 		r.w.fail(noWait, "%s: Token took %v, may wait %v", r.name, took, may)
 	}
 	if err == nil {

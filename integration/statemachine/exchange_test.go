@@ -1,6 +1,7 @@
 package statemachine_test
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -24,10 +25,14 @@ type exchange struct {
 	told       *access
 	over       *access // a dead token, for which none came yet that is not; nil: none
 	toldOver   *access // that was told
+
+	ctx   context.Context // of the token request under way; nil: none
+	wakes time.Time       // when the program goes on that stands still, or last did
+	stood bool            // it has stood still in this exchange
 }
 
 // begins checks a token request at its begin.
-func (r *run) begins(path, token string) {
+func (r *run) begins(ctx context.Context, path, token string) {
 	w, x, now := r.w, &r.exchange, time.Now()
 	if x.underWay++; x.underWay > 1 {
 		w.fail(oneExchange, "%s: %d token requests at a time", r.name, x.underWay)
@@ -38,6 +43,7 @@ func (r *run) begins(path, token string) {
 	if w.store != nil && !r.seen.inUpdate && x.updated != "failed" {
 		w.fail(oneExchange, "%s: a token request outside the Store's Update", r.name)
 	}
+	x.ctx = ctx
 	x.requests++
 	r.count.asked++
 	passing := x.result == transient || x.result == dead && x.sent == ""
@@ -60,6 +66,9 @@ func (r *run) begins(path, token string) {
 	}
 	if x.sent = token; path == "refresh" {
 		r.sends(token)
+		if x.stood && r.refresh.spare != sparing {
+			w.fail(noReuse, "%s: sends %s, after it has stood still", r.name, token)
+		}
 	} else {
 		x.noLogIn = false
 	}
@@ -70,7 +79,7 @@ func (r *run) exchangeBegins(now time.Time) {
 	if r.seen.inUpdate && r.seen.news && !r.count.accused {
 		r.w.fail(boundedNumber, "%s: an exchange, although the Store has %s", r.name, r.seen.given.name)
 	}
-	if r.hand.token == nil || !r.hand.token.fresh(now) {
+	if r.hand.token == nil || !r.hand.token.fresh(now) || r.seen.stale != nil {
 		return
 	}
 	if r.count.refused[r.hand.token] == 0 {
@@ -87,6 +96,7 @@ func (r *run) exchangeBegins(now time.Time) {
 func (r *run) ends(a *answer) {
 	x := &r.exchange
 	x.underWay--
+	x.ctx = nil
 	x.result, x.retryAfter = a.result(), a.retryAfter
 	if r.refresh.spare == sparing && x.sent == r.config && x.result != transient {
 		r.refresh.spare = spared

@@ -16,6 +16,10 @@ type storeView struct {
 	news  bool             // what the Update under way gave is fresh, and news
 	taken *access          // over, in an Update that has not ended
 
+	// stale is a token that was given past its renewal point, or near it, and may be in use instead
+	// of the one in hand where no other came since; nil: none.
+	stale *access
+
 	// unproven are the stored tokens taken over in a row of which the API has accepted none. An
 	// accepted request and an issued token end the row.
 	unproven int
@@ -39,6 +43,9 @@ func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 	news := !r.seen.knows[r.seen.given]
 	r.seen.knows[r.seen.given] = true
 	r.seen.news = news && r.seen.inUpdate && r.seen.given.fresh(time.Now())
+	if news && !r.seen.given.fresh(time.Now()) {
+		r.seen.stale = r.seen.given
+	}
 	if news {
 		r.refresh.doubt = "" // that one's refresh token is used, whichever it is
 	}

@@ -26,6 +26,7 @@ type tally struct {
 	refusals            int // 401s
 	refused             map[*access]int
 	accused             bool // by a 401 since the last token came
+	frozen              time.Duration
 }
 
 // fails checks the wait after a failed exchange: a random half to the whole of the doubled one, or
