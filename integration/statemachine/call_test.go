@@ -46,8 +46,9 @@ func (r *run) call(c calls) {
 	may = r.mightHave(may, hand, start)
 	stream := strings.HasPrefix(c.what, "stream")
 	if stream && hand != nil && (r.count.refused[hand] > 0 || r.count.refusals > refusals) {
-		may = max(may, 5*time.Second)                       // for the renewal under way, or begun since
-		short := w.shortest > 0 && w.shortest < time.Minute // the next one may be over as it comes
+		may = max(may, 5*time.Second) // for the renewal under way, or begun since
+		// The next one may be over as it comes.
+		short := w.shortest > 0 && w.shortest < time.Minute+r.count.frozen
 		if short || hand.life > 0 && !start.Add(may).Before(hand.serves(false)) {
 			may = longest
 		}
