@@ -98,7 +98,7 @@ type flow struct {
 	// The exchange under way alone uses these, and publishes what others may know in status.
 	credential credential // in use; nil: there are only refresh tokens
 	session    *session.Session
-	silent     bool // a token request got no answer in time, and its connection may be in use
+	silent     bool // since the last hangUp, a token request got no answer in time
 
 	status atomic.Pointer[flowStatus] // known to all, as of the last exchange or look
 }
