@@ -105,9 +105,7 @@ type flow struct {
 
 // newFlow returns the flow of a credential, which the first of problems that is not nil makes
 // unusable.
-func newFlow(
-	ctx context.Context, name, account, rawURL string, o Options, problems ...error,
-) *flow {
+func newFlow(ctx context.Context, name, account, rawURL string, o Options, problems ...error) *flow {
 	f := &flow{Options: o, ctx: ctx, name: name}
 	f.status.Store(&flowStatus{account: account})
 	f.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
@@ -126,10 +124,8 @@ func newFlow(
 }
 
 // newTokenSource returns the live token source of a flow, or one that says why there is none.
-func newTokenSource(
-	ctx context.Context, flow func(context.Context) (*flow, error),
-) oauth2.TokenSource {
-	f, err := flow(context.WithoutCancel(ctx))
+func newTokenSource(ctx context.Context, of func(context.Context) (*flow, error)) oauth2.TokenSource {
+	f, err := of(context.WithoutCancel(ctx))
 	if err != nil {
 		return &failed{f.name, f.status.Load().account, err}
 	}
@@ -146,10 +142,8 @@ func newTokenSource(
 }
 
 // once performs a single exchange: the log-in, or the refresh where there is none.
-func once(
-	ctx context.Context, flow func(context.Context) (*flow, error),
-) (*oauth2.Token, error) {
-	f, err := flow(ctx)
+func once(ctx context.Context, of func(context.Context) (*flow, error)) (*oauth2.Token, error) {
+	f, err := of(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -268,13 +262,11 @@ func (x *exchange) perform() (*renewal.Token, error) {
 		return t, nil
 	}
 	e := Exchange{Flow: x.name, Account: x.account(), Err: err, StoreErr: x.storeErr}
-	issued := x.over
 	if err == nil {
-		e.Expiry, e.Refreshed, issued = t.Token.Expiry, x.refreshed, &t.Token
+		e.Expiry, e.Refreshed = t.Token.Expiry, x.refreshed
 	}
-	if issued != nil && x.OnToken != nil {
-		c := *issued
-		x.OnToken(&c)
+	if issued, _ := x.issued(t, err); issued != nil && x.OnToken != nil {
+		x.OnToken(issued)
 	}
 	e.Took = time.Since(start)
 	if err != nil {
@@ -325,15 +317,8 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 		if t = x.takeOver(news); t != nil {
 			return nil, nil
 		}
-		switch t, err = x.ask(true); {
-		case err == nil:
-			issued := t.Token
-			return &issued, nil
-		case x.over != nil:
-			return x.over, nil // although the exchange has failed, for its refresh token
-		default:
-			return nil, err
-		}
+		t, err = x.ask(true)
+		return x.issued(t, err)
 	})
 	switch {
 	case !called:
@@ -341,14 +326,28 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 		return x.withoutStore()
 	case t == nil && err == nil: // a callback has ended the goroutine
 		return nil, failure
-	case failure == nil || err != nil && errors.Is(failure, err): // all is well with the Store
-		return t, err
-	}
-	x.storeErr = x.safe(failure)
-	if err == nil && !t.Stored || x.over != nil {
-		x.warn("the new token could not be stored", x.storeErr)
+	case failure != nil && (err == nil || !errors.Is(failure, err)): // it is not that of the exchange
+		x.storeErr = x.safe(failure)
+		if x.over != nil || t != nil && !t.Stored {
+			x.warn("the new token could not be stored", x.storeErr)
+		}
 	}
 	return t, err
+}
+
+// issued returns a copy of what the API has issued in an exchange that came to t or err, for others to
+// keep: where it failed, of the last token that was over as it came, for its refresh token.
+func (x *exchange) issued(t *renewal.Token, err error) (*oauth2.Token, error) {
+	var issued oauth2.Token
+	switch {
+	case err == nil:
+		issued = t.Token
+	case x.over != nil:
+		issued = *x.over
+	default:
+		return nil, err
+	}
+	return &issued, nil
 }
 
 // withoutStore is the exchange where the Store has failed before it could take place in Update.

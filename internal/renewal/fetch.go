@@ -77,9 +77,7 @@ func (s *Source) run(f *Fetch) {
 
 // publish makes the result of f known: to s, then to those who wait.
 func (s *Source) publish(f *Fetch) {
-	if f.token != nil {
-		f.err, s.backOff = nil, backOff{}
-	} else if f.retryAt.IsZero() && !f.LookOnly {
+	if f.token == nil && !f.LookOnly && f.retryAt.IsZero() {
 		f.Settle(f.err)
 	}
 	s.mu.Lock()
@@ -89,26 +87,47 @@ func (s *Source) publish(f *Fetch) {
 	if f.hold != nil {
 		f.hold.Stop()
 	}
-	switch now := time.Now(); {
-	case f.token != nil && f.token.Stored:
-		s.current.Store(f.token)
-		s.before, s.last = f.Refused, s.last.recovered()
-	case f.token != nil:
-		s.current.Store(f.token)
-		s.before, s.last = nil, outcome{}
-	case f.LookOnly:
-		s.lookedAt = now
-	default:
-		since := s.last.failingSince
-		if since.IsZero() {
-			since = now
-		}
-		s.last = outcome{f.err, s.classify(f.err).Passing, since, f.retryAt}
+	if f.token != nil {
+		s.succeeded(f)
+	} else {
+		s.failed(f)
 	}
-	if f.token == nil && f.offered != nil && f.offered.end.After(s.current.Load().end) {
+}
+
+// succeeded makes the token of f current. s.mu must be held.
+func (s *Source) succeeded(f *Fetch) {
+	f.err, s.backOff = nil, backOff{}
+	s.current.Store(f.token)
+	if f.token.Stored {
+		s.before, s.last = f.Refused, s.last.recovered()
+		return
+	}
+	s.before, s.last = nil, outcome{}
+	s.asked(f)
+}
+
+// failed records that f has brought no token, and uses a stale one that it was offered, if that
+// lasts longer than the current one. s.mu must be held.
+func (s *Source) failed(f *Fetch) {
+	if f.offered != nil && f.offered.end.After(s.current.Load().end) {
 		s.current.Store(f.offered)
 	}
-	if f.Refused != nil && !f.LookOnly && (f.token == nil || !f.token.Stored) {
+	now := time.Now()
+	if f.LookOnly {
+		s.lookedAt = now
+		return
+	}
+	since := s.last.failingSince
+	if since.IsZero() {
+		since = now
+	}
+	s.last = outcome{f.err, s.classify(f.err).Passing, since, f.retryAt}
+	s.asked(f)
+}
+
+// asked records when f has asked the API, where a 401 is why. s.mu must be held.
+func (s *Source) asked(f *Fetch) {
+	if f.Refused != nil {
 		s.forcedAt = f.askedAt
 	}
 }
