@@ -372,7 +372,7 @@ func (x *exchange) ask(refresh bool) (t *renewal.Token, err error) {
 		issued, err := x.try(ctx, refresh)
 		if err == nil {
 			x.session.Issued(issued)
-			t, x.over = renewal.NewToken(issued, endpoint.Lifetime(issued)), nil
+			t = renewal.NewToken(issued, endpoint.Lifetime(issued))
 		}
 		return err
 	})
@@ -388,7 +388,6 @@ func (x *exchange) try(ctx context.Context, refresh bool) (*oauth2.Token, error)
 	}
 	token := x.session.Next()
 	if err := endpoint.OneLine("the stored refresh token", token); err != nil {
-		x.session.Refused(token)
 		x.warn("refresh token cannot be sent, logging in", err)
 		token = ""
 	}

@@ -15,6 +15,7 @@ import (
 // Near a session's maximum a server issues tokens with no life left. Nobody is given one, but the
 // refresh token with it took the place of the one that was sent.
 func TestTokenSource_tokenThatIsOverAsItComes(t *testing.T) {
+	bare := suite.Answer(200, `{"access_token":"O","expires_in":-60}`)
 	for _, tt := range []struct {
 		name    string
 		of      func(netoauth.Options) suite.Credential
@@ -30,6 +31,8 @@ func TestTokenSource_tokenThatIsOverAsItComes(t *testing.T) {
 			[]string{"refresh R-stored", "log in"}, "error", []string{"O"}, "R-O"},
 		{"from a log-in: a fault that may pass", user, []http.RoundTripper{refuses, over("O"), issues("B")},
 			[]string{"refresh R-stored", "log in", "refresh R-O"}, "B", []string{"B"}, "R-B"},
+		{"from a log-in, without a refresh token", user, []http.RoundTripper{refuses, bare, bare, bare, issues("B")},
+			[]string{"refresh R-stored", "log in", "log in", "log in"}, "error", nil, "R-stored"},
 		{"of Refresh", refresher, []http.RoundTripper{over("O"), issues("B")},
 			[]string{"refresh R-stored"}, "error", []string{"O"}, "R-O"},
 	} {

@@ -196,6 +196,18 @@ func TestReload_refusalStands(t *testing.T) {
 				user: func(p *netoauth.Password) { p.Password = "" },
 			}, nil
 		}, 1, "and Reload failed: what it returned lacks ", nil},
+		{"one whose user name has a line break", func(context.Context) (*reloaded, error) {
+			return &reloaded{
+				key:  func(k *netoauth.APIKey) { k.AppName = "" },
+				user: func(p *netoauth.Password) { p.Username += "\n" },
+			}, nil
+		}, 1, "what it returned", nil},
+		{"one whose password has a line break", func(context.Context) (*reloaded, error) {
+			return &reloaded{
+				key:  func(k *netoauth.APIKey) { k.AppKey = "" },
+				user: func(p *netoauth.Password) { p.Password += "\n" },
+			}, nil
+		}, 1, "what it returned", nil},
 		{"an empty one", func(context.Context) (*reloaded, error) {
 			return &reloaded{
 				key:  func(k *netoauth.APIKey) { *k = netoauth.APIKey{} },
