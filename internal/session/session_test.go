@@ -89,6 +89,12 @@ func TestSession_nextRefreshToken(t *testing.T) {
 			diff(t, "news", "stored", w.load(t))
 			diff(t, "news once more", "", w.load(t))
 		}, refreshOf("stored")},
+		{"the Store has one, and then none: not the initial token's", func(t *testing.T, w *world) {
+			w.store.token = token("stored")
+			w.load(t)
+			w.store.token = nil
+			diff(t, "news", "", w.load(t))
+		}, refreshOf("stored")},
 		{"the Store has one without a refresh token: none, so the own", func(t *testing.T, w *world) {
 			w.store.token = &oauth2.Token{AccessToken: "stored"}
 			diff(t, "news", "stored", w.load(t))

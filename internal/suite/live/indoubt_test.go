@@ -102,7 +102,7 @@ func TestTokenSource_closesIdleConnectionsAfterATimeOut(t *testing.T) {
 		want   int
 	}{
 		{"no answer in time", []http.RoundTripper{unanswered}, 1},
-		{"no answer in time, and then another fault", []http.RoundTripper{unanswered, gateway}, 1},
+		{"no answer in time, and then another fault", []http.RoundTripper{unanswered, reset}, 1},
 		{"another fault", []http.RoundTripper{gateway}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

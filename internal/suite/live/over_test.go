@@ -55,6 +55,20 @@ func TestTokenSource_tokenThatIsOverAsItComes(t *testing.T) {
 	}
 }
 
+// Its refresh token is lost with the program, which is told beside the failure.
+func TestStore_tokenThatIsOverAndCannotBeStored(t *testing.T) {
+	st := newStore(&oauth2.Token{RefreshToken: "R-stored"})
+	st.after = failing
+	act(t, refresher, st.options(), []http.RoundTripper{over("O")}, func(t *testing.T, src oauth2.TokenSource, _ *script) {
+		_, err := src.Token()
+		if err == nil || errors.Is(err, errStore) {
+			t.Errorf("error %v, want why there is no token", err)
+		}
+		suite.WantError(t, netoauth.StatusOf(src).StoreErr, errStore)
+		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "WARN", "OnToken", "OnExchange", "WARN"}, st.Take())
+	})
+}
+
 func TestError_ofATokenThatIsOverAsItComes(t *testing.T) {
 	for _, of := range []func(netoauth.Options) suite.Credential{user, refresher} {
 		act(t, of, netoauth.Options{}, []http.RoundTripper{over("O")}, func(t *testing.T, src oauth2.TokenSource, _ *script) {

@@ -52,6 +52,7 @@ func wrongNetosecrets(t *testing.T) []wrongNetosecret {
 	if err != nil {
 		t.Fatal(err)
 	}
+	padded := b64([]byte(string(text) + strings.Repeat(" ", 5-len(text)%3)))
 	request := requestTokens(t, &netoauth.APIKey{URL: "https://api.test", Shortname: "SHORTNAMEVALUE", AppName: "APPNAMEVALUE",
 		AppKey: "APPKEYVALUE", SharedSecret: "SHAREDSECRETVALUE"}, 1)[0]
 
@@ -84,6 +85,7 @@ func wrongNetosecrets(t *testing.T) []wrongNetosecret {
 		{"cut in the middle", strings.TrimRight(whole, "=")[:80], []string{"JSON"}},
 		{"garbage after the padding", b64([]byte("SHAREDSECRETVALUE ")) + "=!", []string{"base64"}},
 		{"two of them", whole + whole, nil},
+		{"two of them, padded", padded + padded, []string{"not base64"}},
 		{"invalid UTF-8", "\xff\xfe" + whole, []string{"base64"}},
 		{"not JSON", b64([]byte("SHAREDSECRETVALUE")), []string{"JSON"}},
 		{"empty JSON", b64([]byte(" ")), []string{"JSON"}},
