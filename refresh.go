@@ -529,9 +529,7 @@ func (x *exchange) post(
 		return &endpoint.Response{Unused: endpoint.Unsent(err)}, redact.NewError(text, ownCause(err))
 	}
 	switch {
-	case answer.Over:
-		answer.Hint = "the session may be near its end, or the server's clock wrong"
-	case answer.Token != nil:
+	case answer.Token != nil && !answer.Over:
 		return answer, nil
 	case answer.Rejected:
 		answer.Hint = hint
