@@ -151,7 +151,7 @@ func mistaken(s string, text []byte) string {
 // before it perhaps.
 func isName(s string) bool {
 	return s != "" && len(s) < 50 && !strings.ContainsFunc(s, func(r rune) bool {
-		return r != '_' && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+		return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
 	})
 }
 

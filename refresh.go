@@ -370,7 +370,7 @@ func (x *exchange) ask(mayRefresh bool) (t *renewal.Token, err error) {
 		issued, err := x.try(ctx, mayRefresh)
 		if err == nil {
 			x.session.Issued(issued)
-			t, x.over = renewal.NewToken(issued, endpoint.Lifetime(issued)), nil
+			t = renewal.NewToken(issued, endpoint.Lifetime(issued))
 		}
 		return err
 	})
@@ -387,7 +387,6 @@ func (x *exchange) try(ctx context.Context, mayRefresh bool) (*oauth2.Token, err
 	}
 	token := x.session.Next()
 	if err := endpoint.OneLine("the stored refresh token", token); err != nil {
-		x.session.Refused(token)
 		x.warn("refresh token cannot be sent, logging in", err)
 		token = ""
 	}
@@ -529,9 +528,7 @@ func (x *exchange) post(
 		return &endpoint.Response{Unused: endpoint.Unsent(err)}, redact.NewError(text, ownCause(err))
 	}
 	switch {
-	case answer.Over:
-		answer.Hint = "the session may be near its end, or the server's clock wrong"
-	case answer.Token != nil:
+	case answer.Token != nil && !answer.Over:
 		return answer, nil
 	case answer.Rejected:
 		answer.Hint = hint

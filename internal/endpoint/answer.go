@@ -122,7 +122,7 @@ func (res *Response) hint(who string) string {
 	case res.Rejected:
 		return ""
 	case res.Over:
-		return "the session may be near its end, or the server's clock wrong; try again later"
+		return "the session may be near its end, or the server's clock wrong"
 	case code/100 == 2:
 		return "does a proxy answer in the API's place?"
 	case code/100 == 3 || code == http.StatusNotFound:

@@ -261,24 +261,33 @@ func TestPost_failsWhereNothingCanBeSent(t *testing.T) {
 }
 
 func TestPost_endsWithItsContext(t *testing.T) {
+	for _, want := range []error{context.Canceled, context.DeadlineExceeded} {
+		for _, said := range []error{want, errors.New("some transport's words")} {
+			synctest.Test(t, func(t *testing.T) { endsWithItsContext(t, want, said) })
+		}
+	}
+}
+
+// endsWithItsContext checks what comes of this end of the context, of which the transport says said.
+func endsWithItsContext(t *testing.T, want, said error) {
 	waits := func(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
-		return nil, errors.New("some transport's words")
+		return nil, said
 	}
-	for _, want := range []error{context.Canceled, context.DeadlineExceeded} {
-		synctest.Test(t, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(over(t.Context(), waits), time.Second)
-			defer cancel()
-			if want == context.Canceled {
-				time.AfterFunc(time.Millisecond, cancel)
-			}
-			_, err := endpoint.Post(ctx, endpoint.Request{URL: tokenURL})
-			if !errors.Is(err, want) || endpoint.Unsent(err) {
-				t.Errorf("%v, want %v in it, and perhaps sent", err, want)
-			}
-			diff(t, "text", want.Error()+": some transport's words", err.Error())
-		})
+	ctx, cancel := context.WithTimeout(over(t.Context(), waits), time.Second)
+	defer cancel()
+	if want == context.Canceled {
+		time.AfterFunc(time.Millisecond, cancel)
 	}
+	_, err := endpoint.Post(ctx, endpoint.Request{URL: tokenURL})
+	if !errors.Is(err, want) || endpoint.Unsent(err) {
+		t.Errorf("%v, want %v in it, and perhaps sent", err, want)
+	}
+	text := want.Error()
+	if said != want {
+		text += ": " + said.Error()
+	}
+	diff(t, "text", text, err.Error())
 }
 
 // The client's own Timeout is for the whole request, its answer's body included, and counts the time

@@ -96,7 +96,7 @@ func (s *Session) notice(stored *oauth2.Token) (news *oauth2.Token) {
 // adopt makes the refresh token of t the next one.
 func (s *Session) adopt(t *oauth2.Token) {
 	s.next, s.end, s.state, s.lagging = t.RefreshToken, endpoint.RefreshEnd(t), ready, false
-	if s.next != "" && s.next == s.doubted {
+	if s.next == s.doubted {
 		s.state = doubtful
 	}
 }

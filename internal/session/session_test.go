@@ -183,9 +183,22 @@ func TestSession_sendsNoRefreshTokenThatMayBeUsedUp(t *testing.T) {
 		}, "", it},
 		{"in doubt, then taken over with another access token", func(w *world) {
 			w.Faulted(it, false)
-			w.store.token = &oauth2.Token{AccessToken: "another's", RefreshToken: it}
+			taken := &oauth2.Token{AccessToken: "another's", RefreshToken: it}
+			w.store.token = taken
 			news, _ := w.Load(context.Background())
 			w.Taken(news)
+			for _, t := range []*oauth2.Token{token("older"), taken} { // by a Load that lags behind
+				w.store.token = t
+				w.Load(context.Background())
+			}
+		}, it, ""},
+		{"in doubt, then used, and a Load that lags behind", func(w *world) {
+			w.Faulted(it, false)
+			w.Issued(&oauth2.Token{AccessToken: "next", RefreshToken: it})
+			for _, t := range []*oauth2.Token{token("older"), {AccessToken: "next", RefreshToken: it}} {
+				w.store.token = t
+				w.Load(context.Background())
+			}
 		}, it, ""},
 		{"a fault with another", func(w *world) { w.Faulted("another", false) }, it, ""},
 	} {

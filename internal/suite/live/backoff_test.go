@@ -108,6 +108,7 @@ func TestTokenSource_waitsLessAfterTransientFaults(t *testing.T) {
 	faults := map[string]http.Handler{
 		"408": netoauthtest.Status(408), "425": netoauthtest.Status(425), "429": netoauthtest.Status(429),
 		"500": netoauthtest.Status(500), "no connection": netoauthtest.Drop(), "cut off": netoauthtest.CutOff(),
+		"404 of a gateway": netoauthtest.Answer(404, "text/html", "<html>"), "redirect": netoauthtest.Status(302),
 		"not a token": netoauthtest.Answer(200, "text/html", "<html>"),
 	}
 	for name, fault := range faults {

@@ -34,16 +34,19 @@ func TestPassword_refreshTokenThatMayBeUsedUp(t *testing.T) {
 			[]string{"refresh R-A", "log in"}, "B B"},
 		{"lost, then log-ins fail for long", []http.RoundTripper{gateway, overload, overload, overload, issues("B")},
 			[]string{"refresh R-A", "log in", "log in", "log in", "log in"}, "error error"},
-		{"reset", []http.RoundTripper{reset, issues("B")}, []string{"refresh R-A", "log in"}, "B B"},
-		{"a broken answer", []http.RoundTripper{suite.Answer(200, "{"), issues("B")},
-			[]string{"refresh R-A", "log in"}, "B B"},
-		{"a 503 that is not the API's", []http.RoundTripper{suite.Answer(503, ""), issues("B")},
-			[]string{"refresh R-A", "log in"}, "B B"},
+		{"reset", []http.RoundTripper{reset, overload, issues("B")}, []string{"refresh R-A", "log in", "log in"}, "B B"},
+		{"a broken answer", []http.RoundTripper{suite.Answer(200, "{"), overload, issues("B")},
+			[]string{"refresh R-A", "log in", "log in"}, "B B"},
+		{"a 503 that is not the API's", []http.RoundTripper{suite.Answer(503, ""), overload, issues("B")},
+			[]string{"refresh R-A", "log in", "log in"}, "B B"},
 		{"lost, then the log-in is refused: nothing else is left",
 			[]http.RoundTripper{gateway, rejects, issues("B")},
 			[]string{"refresh R-A", "log in", "refresh R-A"}, "B B"},
 		{"lost, nothing else is left, and that is refused", []http.RoundTripper{gateway, rejects, refuses, issues("B")},
 			[]string{"refresh R-A", "log in", "refresh R-A", "log in"}, "error error"},
+		{"lost, nothing else is left, and that is to wait for a minute",
+			[]http.RoundTripper{gateway, rejects, suite.Answer(503, "", "Retry-After", "60"), issues("B")},
+			[]string{"refresh R-A", "log in", "refresh R-A"}, "error error"},
 
 		{"no connection: log-ins and refreshes take turns", []http.RoundTripper{noHost, noHost, issues("B")},
 			[]string{"refresh R-A", "log in", "refresh R-A"}, "B B"},
@@ -77,22 +80,37 @@ func TestRefresh_hasNoChoice(t *testing.T) {
 	})
 }
 
+// Nor does who cannot store the next one, whatever becomes of the log-in.
+func TestStore_updateThatFailsSendsNoRefreshTokenInDoubt(t *testing.T) {
+	s := newStore(&oauth2.Token{RefreshToken: "R"})
+	answers := []http.RoundTripper{gateway, overload, overload, rejects}
+	act(t, user, netoauth.Options{Store: s}, answers, func(t *testing.T, src oauth2.TokenSource, asked *script) {
+		ask(src, 1)
+		suite.Diff(t, "requests", []string{"refresh R", "log in", "log in"}, asked.Take())
+		s.before = failing
+		time.Sleep(time.Minute)
+		ask(src, 1)
+		suite.Diff(t, "requests without a Store", []string{"log in"}, asked.Take())
+	})
+}
+
 // The next request is not to meet the same dead connection.
 func TestTokenSource_closesIdleConnectionsAfterATimeOut(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		first http.RoundTripper
-		once  bool // by Token
-		want  int
+		name   string
+		faults []http.RoundTripper
+		once   bool // by Token
+		want   int
 	}{
-		{"no answer in time", unanswered, false, 1},
-		{"another fault", gateway, false, 0},
-		{"no answer in time, no other try", unanswered, true, 1},
-		{"another fault, no other try", gateway, true, 0},
+		{"no answer in time", []http.RoundTripper{unanswered}, false, 1},
+		{"no answer in time, and then another fault", []http.RoundTripper{unanswered, reset}, false, 1},
+		{"another fault", []http.RoundTripper{gateway}, false, 0},
+		{"no answer in time, no other try", []http.RoundTripper{unanswered}, true, 1},
+		{"another fault, no other try", []http.RoundTripper{gateway}, true, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				base := &idler{RoundTripper: &script{answers: []http.RoundTripper{tt.first, issues("A")}}}
+				base := &idler{RoundTripper: &script{answers: append(tt.faults, issues("A"))}}
 				client := &http.Client{Transport: base, Timeout: 5 * time.Second}
 				ctx := context.WithValue(t.Context(), oauth2.HTTPClient, client)
 				if !tt.once {

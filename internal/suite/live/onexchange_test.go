@@ -82,6 +82,17 @@ func TestOptions_onExchangeIsCalledOnceAnExchange(t *testing.T) {
 	}
 }
 
+func TestOptions_onExchangeTellsOfALogInAfterARefusedRefresh(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		var seen []bool
+		suite.MustToken(t, w.Credential(suite.Password, netoauth.Options{
+			InitialToken: &oauth2.Token{RefreshToken: "refused"},
+			OnExchange:   func(e netoauth.Exchange) { seen = append(seen, e.Refreshed) },
+		}).TokenSource(w.Ctx))
+		suite.Diff(t, "Refreshed", []bool{false}, seen)
+	})
+}
+
 func TestOptions_onExchangeIsNotCalledForATokenInHand(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		n := 0

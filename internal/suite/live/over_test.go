@@ -15,6 +15,7 @@ import (
 // Near a session's maximum a server issues tokens with no life left. Nobody is given one, but the
 // refresh token with it took the place of the one that was sent.
 func TestTokenSource_tokenThatIsOverAsItComes(t *testing.T) {
+	bare := suite.Answer(200, `{"access_token":"O","expires_in":-60}`)
 	for _, tt := range []struct {
 		name    string
 		of      func(netoauth.Options) suite.Credential
@@ -30,6 +31,8 @@ func TestTokenSource_tokenThatIsOverAsItComes(t *testing.T) {
 			[]string{"refresh R-stored", "log in"}, "error", []string{"O"}, "R-O"},
 		{"from a log-in: a fault that may pass", user, []http.RoundTripper{refuses, over("O"), issues("B")},
 			[]string{"refresh R-stored", "log in", "refresh R-O"}, "B", []string{"B"}, "R-B"},
+		{"from a log-in, without a refresh token", user, []http.RoundTripper{refuses, bare, bare, bare, issues("B")},
+			[]string{"refresh R-stored", "log in", "log in", "log in"}, "error", nil, "R-stored"},
 		{"of Refresh", refresher, []http.RoundTripper{over("O"), issues("B")},
 			[]string{"refresh R-stored"}, "error", []string{"O"}, "R-O"},
 	} {
@@ -50,6 +53,20 @@ func TestTokenSource_tokenThatIsOverAsItComes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Its refresh token is lost with the program, which is told beside the failure.
+func TestStore_tokenThatIsOverAndCannotBeStored(t *testing.T) {
+	st := newStore(&oauth2.Token{RefreshToken: "R-stored"})
+	st.after = failing
+	act(t, refresher, st.options(), []http.RoundTripper{over("O")}, func(t *testing.T, src oauth2.TokenSource, _ *script) {
+		_, err := src.Token()
+		if err == nil || errors.Is(err, errStore) {
+			t.Errorf("error %v, want why there is no token", err)
+		}
+		suite.WantError(t, netoauth.StatusOf(src).StoreErr, errStore)
+		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "WARN", "OnToken", "OnExchange", "WARN"}, st.Take())
+	})
 }
 
 func TestError_ofATokenThatIsOverAsItComes(t *testing.T) {

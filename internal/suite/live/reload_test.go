@@ -196,6 +196,18 @@ func TestReload_refusalStands(t *testing.T) {
 				user: func(p *netoauth.Password) { p.Password = "" },
 			}, nil
 		}, 1, "and Reload failed: what it returned lacks ", nil},
+		{"one whose user name has a line break", func(context.Context) (*reloaded, error) {
+			return &reloaded{
+				key:  func(k *netoauth.APIKey) { k.AppName = "" },
+				user: func(p *netoauth.Password) { p.Username += "\n" },
+			}, nil
+		}, 1, "what it returned", nil},
+		{"one whose password has a line break", func(context.Context) (*reloaded, error) {
+			return &reloaded{
+				key:  func(k *netoauth.APIKey) { k.AppKey = "" },
+				user: func(p *netoauth.Password) { p.Password += "\n" },
+			}, nil
+		}, 1, "what it returned", nil},
 		{"an empty one", func(context.Context) (*reloaded, error) {
 			return &reloaded{
 				key:  func(k *netoauth.APIKey) { *k = netoauth.APIKey{} },
@@ -462,19 +474,21 @@ func TestReload_endsWithTheExchange(t *testing.T) {
 }
 
 // A replaced secret is as secret as the first, in what the API echoes, in a record and in an error of the Store.
-func TestReload_newSecretShowsNowhere(t *testing.T) {
+func TestReload_neitherSecretShows(t *testing.T) {
 	eachReloading(t, func(t *testing.T, w *suite.World, r reloading) {
 		const fresh = "the new secret 7f3a"
-		w.Fail(-1, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-			rw.WriteHeader(401)
-			json.NewEncoder(rw).Encode(map[string]string{"name": "refused", "message": "wrong: " + fresh})
-		}))
-		_, err := r.make(w, replaced, netoauth.Options{}, func(context.Context) (*reloaded, error) {
-			return &reloaded{secret: fresh}, nil
-		}).TokenSource(w.Ctx).Token()
-		suite.WantError(t, err, netoauth.ErrRejected)
-		if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), fresh) {
-			t.Errorf("error %v shows the new secret", err)
+		for _, secret := range []string{fresh, replaced} {
+			w.Fail(-1, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+				rw.WriteHeader(401)
+				json.NewEncoder(rw).Encode(map[string]string{"name": "refused", "message": "wrong: " + secret})
+			}))
+			_, err := r.make(w, replaced, netoauth.Options{}, func(context.Context) (*reloaded, error) {
+				return &reloaded{secret: fresh}, nil
+			}).TokenSource(w.Ctx).Token()
+			suite.WantError(t, err, netoauth.ErrRejected)
+			if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), secret) {
+				t.Errorf("error %v shows %q", err, secret)
+			}
 		}
 	})
 }

@@ -91,10 +91,18 @@ func TestStore_withoutAnyRefreshTokenSaysSoAtOnce(t *testing.T) {
 }
 
 func TestStore_refreshTriesItsOwnTokenOnceWhereTheStoredOneIsRefused(t *testing.T) {
+	for _, status := range []int{400, 401} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) { triesItsOwnTokenOnce(t, status) })
+	}
+}
+
+// triesItsOwnTokenOnce checks what follows a refusal with this status.
+func triesItsOwnTokenOnce(t *testing.T, status int) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		sent := recordRefreshes(w)
 		own := mustLogIn(t, w, 0)
 		s := newStore(&oauth2.Token{RefreshToken: "refused"})
+		w.Fail(1, netoauthtest.Status(status))
 		src := refreshWith(w, own.RefreshToken, s.options()).TokenSource(w.Ctx)
 		got := suite.MustToken(t, src)
 		suite.Diff(t, "stored token", s.get().AccessToken, got)

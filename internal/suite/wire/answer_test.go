@@ -39,6 +39,7 @@ func TestToken_200WithoutAUsableTokenIsAnError(t *testing.T) {
 		{"a space in access_token", `{"access_token":"go od"}`, "access_token"},
 		{"DEL in access_token", `{"access_token":"go\u007fod"}`, "access_token"},
 		{"not ASCII in access_token", `{"access_token":"gööd"}`, "access_token"},
+		{"a line break in refresh_token", `{"access_token":"good","refresh_token":"another\n"}`, "refresh_token"},
 		{"token_type mac", `{"access_token":"good","token_type":"mac"}`, "token_type"},
 		{"token_type basic", `{"access_token":"good","token_type":"Basic"}`, "token_type"},
 		{"token_type with a line break", `{"access_token":"good","token_type":"bearer\r\nX-Evil: 1"}`, "token_type"},

@@ -52,7 +52,8 @@ func wrongNetosecrets(t *testing.T) []wrongNetosecret {
 	if err != nil {
 		t.Fatal(err)
 	}
-	jwt := requestTokens(t, &netoauth.APIKey{URL: "https://api.test", Shortname: "SHORTNAMEVALUE", AppName: "APPNAMEVALUE",
+	padded := b64([]byte(string(text) + strings.Repeat(" ", 5-len(text)%3)))
+	request := requestTokens(t, &netoauth.APIKey{URL: "https://api.test", Shortname: "SHORTNAMEVALUE", AppName: "APPNAMEVALUE",
 		AppKey: "APPKEYVALUE", SharedSecret: "SHAREDSECRETVALUE"}, 1)[0]
 
 	tests := []wrongNetosecret{
@@ -64,7 +65,7 @@ func wrongNetosecrets(t *testing.T) []wrongNetosecret {
 		{"quoted on one side", `"` + whole, []string{"base64"}},
 		{"the JSON of a vault that holds it", `{"NETOSECRET":"` + whole + `"}`, []string{"JSON in the clear", "NETOSECRET"}},
 		{"quotes alone", `''`, []string{"empty"}},
-		{"with its variable's name", "NETOSECRET=" + whole, []string{"NAME=value"}},
+		{"with its variable's name", "NETOSECRET_2=" + whole, []string{"NAME=value"}},
 		{"with export, and quoted", "export  NETOSECRET='" + whole + "'", []string{"NAME=value"}},
 		{"with its variable's name, and quoted by a phone", "NETOSECRET=“" + whole + "”", []string{"NAME=value"}},
 		{"encoded twice", b64([]byte(whole)), []string{"encoded twice"}},
@@ -76,12 +77,15 @@ func wrongNetosecrets(t *testing.T) []wrongNetosecret {
 		{"a path of Windows", `C:\netosecret.txt`, []string{"a path"}},
 		{"a path of Windows, with slashes", `C:/netosecret.txt`, []string{"a path"}},
 		{"an access token", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJTSE9SVE5BTUVWQUxVRSJ9.c2lnbmF0dXJl", []string{"access token"}},
+		{"a path of another computer", `\\files\netosecret.txt`, []string{"a path"}},
+		{"an access token with an iat", jwt(`{"iat":1000,"exp":1300}`), []string{"access token"}},
 		{"an encrypted access token", "eyJhbGciOiJkaXIifQ..aXY.Y2lwaGVy.dGFn", []string{"access token"}},
 		{"an access token that is cut off", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJT", []string{"access token"}},
 		{"cut by one character", strings.TrimRight(whole, "=")[:81], []string{"base64"}},
 		{"cut in the middle", strings.TrimRight(whole, "=")[:80], []string{"JSON"}},
 		{"garbage after the padding", b64([]byte("SHAREDSECRETVALUE ")) + "=!", []string{"base64"}},
 		{"two of them", whole + whole, nil},
+		{"two of them, padded", padded + padded, []string{"not base64"}},
 		{"invalid UTF-8", "\xff\xfe" + whole, []string{"base64"}},
 		{"not JSON", b64([]byte("SHAREDSECRETVALUE")), []string{"JSON"}},
 		{"empty JSON", b64([]byte(" ")), []string{"JSON"}},
@@ -96,9 +100,9 @@ func wrongNetosecrets(t *testing.T) []wrongNetosecret {
 		{"no field", b64([]byte("{}")), []string{"url", "shortname", "appname", "appkey", "sharedsecret"}},
 		{"two fields missing", without("appkey", "url"), []string{"appkey", "url"}},
 		{"binary", b64([]byte{0, 1, 2, 0xff}), []string{"JSON"}},
-		{"a request token", jwt, []string{"request token", "NETOSECRET"}},
-		{"a request token, wrapped", jwt[:50] + "\r\n" + jwt[50:] + "\n", []string{"request token", "NETOSECRET"}},
-		{"an unsigned JWT", strings.Join(strings.Split(jwt, ".")[:2], ".") + ".", []string{"request token", "NETOSECRET"}},
+		{"a request token", request, []string{"request token", "NETOSECRET"}},
+		{"a request token, wrapped", request[:50] + "\r\n" + request[50:] + "\n", []string{"request token", "NETOSECRET"}},
+		{"an unsigned JWT", strings.Join(strings.Split(request, ".")[:2], ".") + ".", []string{"request token", "NETOSECRET"}},
 		{"huge, not base64", strings.Repeat("SHAREDSECRETVALUE!", 1<<16), []string{"base64"}},
 		{"huge, not JSON", strings.Repeat("SHAREDSECRETVALU", 1<<16), []string{"JSON"}},
 		{"huge, a field missing", b64([]byte(`{"shortname":"` + strings.Repeat("SHORTNAMEVALUE", 1<<16) + `"}`)),

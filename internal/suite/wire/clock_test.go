@@ -67,26 +67,34 @@ func TestAPIKey_wrongClockIsCorrectedOnce(t *testing.T) {
 }
 
 func TestAPIKey_correctedRequestTokenIsAFreshOne(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		serverTime := time.Now().Add(-3 * time.Hour)
-		var iats []any
-		var jtis []any
-		ctx := suite.Over(t.Context(), suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
-			_, claims := verify(t, sentJWT(t, r), "the shared secret")
-			iats, jtis = append(iats, claims["iat"]), append(jtis, claims["jti"])
-			if len(iats) == 2 {
-				return suite.Answer(200, good).RoundTrip(r)
-			}
-			return suite.Answer(401, "", "Date", serverTime.UTC().Format(http.TimeFormat)).RoundTrip(r)
-		}))
-		if _, err := at(suite.APIKey, "https://api.test").Token(ctx); err != nil {
-			t.Fatal(err)
+	for _, refusal := range []struct {
+		code int
+		body string
+	}{{401, ""}, {400, `{"name":"N"}`}, {403, `{"name":"N"}`}, {400, `{"error":"E"}`}} {
+		synctest.Test(t, func(t *testing.T) { correctedOnce(t, refusal.code, refusal.body) })
+	}
+}
+
+// correctedOnce checks what follows this refusal by a server with another clock.
+func correctedOnce(t *testing.T, code int, body string) {
+	serverTime := time.Now().Add(-3 * time.Hour)
+	var iats []any
+	var jtis []any
+	ctx := suite.Over(t.Context(), suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+		_, claims := verify(t, sentJWT(t, r), "the shared secret")
+		iats, jtis = append(iats, claims["iat"]), append(jtis, claims["jti"])
+		if len(iats) == 2 {
+			return suite.Answer(200, good).RoundTrip(r)
 		}
-		suite.Diff(t, "iats", []any{float64(time.Now().Unix() - 10), float64(serverTime.Unix())}, iats)
-		if len(jtis) != 2 || jtis[0] == jtis[1] {
-			t.Errorf("jtis %v, want two", jtis)
-		}
-	})
+		return suite.Answer(code, body, "Date", serverTime.UTC().Format(http.TimeFormat)).RoundTrip(r)
+	}))
+	if _, err := at(suite.APIKey, "https://api.test").Token(ctx); err != nil {
+		t.Fatal(err)
+	}
+	suite.Diff(t, "iats", []any{float64(time.Now().Unix() - 10), float64(serverTime.Unix())}, iats)
+	if len(jtis) != 2 || jtis[0] == jtis[1] {
+		t.Errorf("jtis %v, want two", jtis)
+	}
 }
 
 func sentJWT(t *testing.T, r *http.Request) string {

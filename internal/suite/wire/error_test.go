@@ -55,6 +55,9 @@ func TestError_hasWhatTheAPISays(t *testing.T) {
 					want.StatusCode = code
 					suite.Diff(t, "the error", want, said{e.StatusCode, e.Name, e.Message})
 					mentions(t, err.Error(), fmt.Sprint(code), want.Name, want.Message, http.StatusText(code))
+					if strings.Contains(err.Error(), ": :") {
+						t.Errorf("%q names nothing between two colons", err)
+					}
 					var re *oauth2.RetrieveError
 					errors.As(err, &re)
 					wantBody := ""

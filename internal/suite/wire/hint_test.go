@@ -131,6 +131,10 @@ func TestParseAPIKey_refusesWhatCannotBeRead(t *testing.T) {
 			oneLine(t, "the error", err.Error(), 200)
 		}
 	}
+	noted := strings.Replace(whole, "{", "{\"note\":\"\xff\",", 1)
+	if _, err := netoauth.ParseAPIKey(base64.StdEncoding.EncodeToString([]byte(noted))); err == nil {
+		t.Error("invalid UTF-8 in a field that is not read: no error")
+	}
 	pair := strings.Replace(whole, `:"secret"`, `:"\ud83d\ude00"`, 1)
 	k, err := netoauth.ParseAPIKey(base64.StdEncoding.EncodeToString([]byte(pair)))
 	if err != nil {

@@ -140,30 +140,39 @@ func TestToken_keepsNothingForTheNextCall(t *testing.T) {
 	})
 }
 
-func TestToken_namesMissingCredentialsAndSendsNothing(t *testing.T) {
+func TestToken_namesUnusableCredentialsAndSendsNothing(t *testing.T) {
 	without := func(change func(*netoauth.APIKey)) *netoauth.APIKey {
 		k := at(suite.APIKey, "").(*netoauth.APIKey)
 		change(k)
 		return k
 	}
-	tests := []struct {
-		field string
+	type unusable struct {
+		problem string
 		suite.Credential
-	}{
-		{"Shortname", without(func(k *netoauth.APIKey) { k.Shortname = "" })},
-		{"AppName", without(func(k *netoauth.APIKey) { k.AppName = "" })},
-		{"AppKey", without(func(k *netoauth.APIKey) { k.AppKey = "" })},
-		{"SharedSecret", without(func(k *netoauth.APIKey) { k.SharedSecret = "" })},
-		{"Shortname", new(netoauth.APIKey)},
-		{"Username", &netoauth.Password{Password: "the password"}},
-		{"Password", &netoauth.Password{Username: "ann"}},
-		{"Username", new(netoauth.Password)},
-		{"RefreshToken", new(netoauth.Refresh)},
-		{"RefreshToken", &netoauth.Refresh{Options: netoauth.Options{InitialToken: &oauth2.Token{AccessToken: "old"}}}},
+	}
+	tests := []unusable{
+		{"Shortname is empty", without(func(k *netoauth.APIKey) { k.Shortname = "" })},
+		{"AppName is empty", without(func(k *netoauth.APIKey) { k.AppName = "" })},
+		{"AppKey is empty", without(func(k *netoauth.APIKey) { k.AppKey = "" })},
+		{"SharedSecret is empty", without(func(k *netoauth.APIKey) { k.SharedSecret = "" })},
+		{"Shortname is empty", new(netoauth.APIKey)},
+		{"Username is empty", &netoauth.Password{Password: "the password"}},
+		{"Password is empty", &netoauth.Password{Username: "ann"}},
+		{"Username is empty", new(netoauth.Password)},
+		{"RefreshToken is empty", new(netoauth.Refresh)},
+		{"RefreshToken is empty", &netoauth.Refresh{Options: netoauth.Options{InitialToken: &oauth2.Token{AccessToken: "old"}}}},
+
+		{"Username has a line break", &netoauth.Password{Username: "ann\n", Password: "the password"}},
+		{"Password has a line break", &netoauth.Password{Username: "ann", Password: "the password\r\n"}},
+		{"RefreshToken has a line break", &netoauth.Refresh{RefreshToken: "the password\n"}},
+	}
+	stored := netoauth.Options{InitialToken: &oauth2.Token{RefreshToken: "the password\n"}}
+	for _, c := range account("").All(stored) {
+		tests = append(tests, unusable{"InitialToken's RefreshToken has a line break", c})
 	}
 	for _, tt := range tests {
 		ctx := suite.Over(t.Context(), suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
-			t.Errorf("%s is empty: a request was made for %s", tt.field, r.URL)
+			t.Errorf("%s: a request was made for %s", tt.problem, r.URL)
 			return suite.Answer(200, good).RoundTrip(r)
 		}))
 		_, err1 := tt.Token(ctx)
@@ -171,10 +180,10 @@ func TestToken_namesMissingCredentialsAndSendsNothing(t *testing.T) {
 		_, err3 := tt.Client(ctx).Get("https://api.netography.com/api/v1/things")
 		for _, err := range []error{err1, err2, err3} {
 			if err == nil {
-				t.Errorf("%s is empty: no error", tt.field)
+				t.Errorf("%s: no error", tt.problem)
 				continue
 			}
-			mentions(t, err.Error(), "netoauth", tt.field)
+			mentions(t, err.Error(), "netoauth", tt.problem)
 			oneLine(t, "the error", err.Error(), 500)
 			for _, secret := range []string{"the app key", "the shared secret", "the password"} {
 				if strings.Contains(err.Error(), secret) {
