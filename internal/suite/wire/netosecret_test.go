@@ -81,6 +81,7 @@ func TestParseAPIKey_readsWhatPeoplePaste(t *testing.T) {
 		"surrounding white space": " \t\r\n" + std + "\r\n\t ",
 		"quoted":                  `"` + std + `"`,
 		"quoted for a shell":      " '" + std + "'\n",
+		"quoted for Markdown":     "`" + std + "`",
 		"no-break spaces around":  "\u00a0" + std + "\u00a0",
 		"wrapped at 64":           wrap(std, "\n", 64),
 		"wrapped at 76 with CRLF": wrap(std, "\r\n", 76),
