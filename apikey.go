@@ -124,7 +124,7 @@ func mistaken(s string, text []byte) string {
 		return "JSON in the clear; NETOSECRET is the base64 of it, as the portal gives it out"
 	case assigned && isName(name) && value != "" && strings.ContainsAny(value[:1], "eCDI\"'`"):
 		return "an assignment, NAME=value, not the NETOSECRET itself; pass the value alone"
-	case strings.ContainsAny(s[:1], "/.~\\") || strings.HasPrefix(s[1:], ":\\"):
+	case strings.ContainsAny(s[:1], "/.~\\"), strings.HasPrefix(s[1:], ":\\"), strings.HasPrefix(s[1:], ":/"):
 		return "a path, not a NETOSECRET; pass what the file holds"
 	case err == nil && endpoint.Object(inner) != nil:
 		return "a NETOSECRET that is encoded twice; decode it once"

@@ -71,6 +71,7 @@ func wrongNetosecrets(t *testing.T) []wrongNetosecret {
 		{"a path from here", "./netosecret", []string{"a path"}},
 		{"a path from home", "~/netosecret", []string{"a path"}},
 		{"a path of Windows", `C:\netosecret.txt`, []string{"a path"}},
+		{"a path of Windows, with slashes", "C:/netosecret.txt", []string{"a path"}},
 		{"an access token", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJTSE9SVE5BTUVWQUxVRSJ9.c2lnbmF0dXJl", []string{"access token"}},
 		{"cut by one character", strings.TrimRight(whole, "=")[:81], []string{"base64"}},
 		{"cut in the middle", strings.TrimRight(whole, "=")[:80], []string{"JSON"}},
