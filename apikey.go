@@ -64,10 +64,11 @@ const pasteAll = "paste all of it, and nothing else"
 
 // ParseAPIKey reads a NETOSECRET, the API key as the portal gives it out and the vendor documents
 // it: base64 of a JSON object with url, shortname, appname, sharedsecret and appkey. The base64 may
-// be standard or URL-safe, padded or not, with white space anywhere and quotes around it. Errors
-// name what is missing or wrong, or what was passed instead, and show no part of the key.
+// be standard or URL-safe, padded or not, with white space and invisible characters anywhere and
+// quotes around it. Errors name what is missing or wrong, or what was passed instead, and show no
+// part of the key.
 func ParseAPIKey(s string) (*APIKey, error) {
-	s = strings.Join(strings.Fields(s), "")
+	s = strings.Map(unformatted, s)
 	if n := len(s) - 1; n > 0 && s[0] == s[n] && strings.IndexByte("\"'`", s[0]) >= 0 {
 		s = s[1:n]
 	}
@@ -100,6 +101,19 @@ func ParseAPIKey(s string) (*APIKey, error) {
 	return k, nil
 }
 
+// unformatted drops what nobody sees, such as white space or a byte order mark, and takes a text
+// processor's quotes for plain ones.
+func unformatted(r rune) rune {
+	switch {
+	case unicode.In(r, unicode.White_Space, unicode.Cf):
+		return -1
+	case unicode.In(r, unicode.Pi, unicode.Pf) || r == '„' || r == '‚':
+		return '"'
+	default:
+		return r
+	}
+}
+
 // decodeBase64 takes both alphabets, padded or not.
 func decodeBase64(s string) ([]byte, error) {
 	s = strings.NewReplacer("-", "+", "_", "/").Replace(strings.TrimRight(s, "="))
@@ -112,19 +126,19 @@ func decodeBase64(s string) ([]byte, error) {
 func mistaken(s string, text []byte) string {
 	payload := strings.Split(s, ".")
 	name, value, assigned := strings.Cut(strings.TrimRight(s, "="), "=")
-	inner, err := decodeBase64(strings.Join(strings.Fields(string(text)), ""))
+	inner, err := decodeBase64(strings.Trim(strings.Map(unformatted, string(text)), "\"'"))
 	switch {
-	case strings.HasPrefix(s, "eyJ") && len(payload) == 3:
+	case strings.HasPrefix(s, "eyJ") && len(payload) > 1: // an encrypted one has five parts
 		claims, _ := decodeBase64(payload[1])
 		if _, ok := endpoint.Object(claims)["appkey"]; ok {
 			return "a JWT, a request token made from a NETOSECRET, not the NETOSECRET itself"
 		}
 		return "a JWT, such as an access token, not a NETOSECRET, from which such tokens are got"
 	case strings.HasPrefix(s, "{"):
-		return "JSON in the clear; NETOSECRET is the base64 of it, as the portal gives it out"
+		return "JSON in the clear, not a NETOSECRET; pass just the base64 that the portal gives out"
 	case assigned && isName(name) && value != "" && strings.ContainsAny(value[:1], "eCDI\"'`"):
 		return "an assignment, NAME=value, not the NETOSECRET itself; pass the value alone"
-	case strings.ContainsAny(s[:1], "/.~\\"), strings.HasPrefix(s[1:], ":\\"), strings.HasPrefix(s[1:], ":/"):
+	case strings.ContainsAny(s[:1], "/.~\\") || strings.HasPrefix(s[1:], ":"):
 		return "a path, not a NETOSECRET; pass what the file holds"
 	case err == nil && endpoint.Object(inner) != nil:
 		return "a NETOSECRET that is encoded twice; decode it once"

@@ -95,12 +95,12 @@ type flow struct {
 	own      string          // Refresh's own refresh token
 	unusable error           // what is wrong with the credential; nil: nothing
 
-	// The exchange under way alone uses these, and publishes what others may know in known.
+	// The exchange under way alone uses these, and publishes what others may know in status.
 	credential credential // in use; nil: there are only refresh tokens
 	session    *session.Session
-	silent     bool // a token request got no answer in time
+	silent     bool // since the last hangUp, a token request got no answer in time
 
-	known atomic.Pointer[about]
+	status atomic.Pointer[flowStatus] // known to all, as of the last exchange or look
 }
 
 // newFlow returns the flow of a credential, which the first of problems that is not nil makes
@@ -109,7 +109,7 @@ func newFlow(
 	ctx context.Context, name, account, rawURL string, o Options, problems ...error,
 ) *flow {
 	f := &flow{Options: o, ctx: ctx, name: name}
-	f.known.Store(&about{account: account})
+	f.status.Store(&flowStatus{account: account})
 	f.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.InitialToken != nil {
 		initial := *o.InitialToken // a copy: the caller may go on with its own
@@ -131,15 +131,15 @@ func newTokenSource(
 ) oauth2.TokenSource {
 	f, err := flow(context.WithoutCancel(ctx))
 	if err != nil {
-		return &failed{f.name, f.known.Load().account, err}
+		return &failed{f.name, f.status.Load().account, err}
 	}
 	f.session = session.New(f.Store, f.own, f.InitialToken, f.credential != nil)
 	s := &tokenSource{
-		base:  f.base,
-		begin: func(fetch *renewal.Fetch) signIn { return &exchange{flow: f, fetch: fetch} },
-		about: func() about { return *f.known.Load() },
-		debug: f.debug,
-		name:  f.name,
+		base:   f.base,
+		begin:  func(fetch *renewal.Fetch) attempt { return &exchange{flow: f, fetch: fetch} },
+		status: func() flowStatus { return *f.status.Load() },
+		debug:  f.debug,
+		name:   f.name,
 	}
 	s.renewal = renewal.New(s.fetch, fault, f.Store != nil)
 	return s
@@ -160,7 +160,7 @@ func once(
 	if f.Store == nil {
 		f.session.Load(ctx) // InitialToken, without I/O
 	}
-	defer endpoint.HangUp(ctx, &f.silent)
+	defer f.hangUp()
 	t, err := (&exchange{flow: f}).perform()
 	if err != nil {
 		return nil, err
@@ -168,8 +168,17 @@ func once(
 	return &t.Token, nil
 }
 
+// hangUp, called before the next token request, closes the idle connections where one got no answer in
+// time, because they may be dead. Right after it, that of HTTP/2 does not count as idle yet.
+func (f *flow) hangUp() {
+	if f.silent {
+		endpoint.Client(f.ctx).CloseIdleConnections()
+	}
+	f.silent = false
+}
+
 func (f *flow) attrs(more ...any) []any {
-	return append([]any{"flow", f.name, "account", f.known.Load().account}, more...)
+	return append([]any{"flow", f.name, "account", f.status.Load().account}, more...)
 }
 
 func (f *flow) warn(message string, err error) {
@@ -188,7 +197,7 @@ type unasked struct{ error }
 // fault says what a failed exchange means for the next one.
 func fault(err error) renewal.Fault {
 	if e, answered := errors.AsType[*Error](err); answered {
-		return renewal.Fault{Passing: !e.refused, RetryAfter: e.RetryAfter}
+		return renewal.Fault{Passing: e.passing, RetryAfter: e.RetryAfter}
 	}
 	_, unasked := errors.AsType[unasked](err)
 	return renewal.Fault{Passing: true, Unasked: unasked}
@@ -227,29 +236,19 @@ func (x *exchange) look() *renewal.Token {
 	return x.takeOver(news)
 }
 
-// takeOver returns a stored token in the place of an exchange, where it is fresh and has not been
-// refused. After three refused ones no other is tried.
+// takeOver returns a stored token that takes the place of an exchange; nil: it does not.
 func (x *exchange) takeOver(news *oauth2.Token) *renewal.Token {
-	if news == nil || x.fetch == nil {
-		return nil
+	t := x.fetch.TakeOver(news)
+	if t != nil {
+		x.session.Taken(news)
+		x.debug("stored token taken over", "expiry", t.Token.Expiry)
 	}
-	t := renewal.NewStoredToken(news, time.Now())
-	same := func(r *renewal.Token) bool { return r.Token.AccessToken == news.AccessToken }
-	if len(x.fetch.Refused) > 2 || slices.ContainsFunc(x.fetch.Refused, same) {
-		return nil
-	}
-	if !t.Fresh(time.Now()) {
-		x.fetch.Offer(t)
-		return nil
-	}
-	x.session.Taken(news)
-	x.debug("stored token taken over", "expiry", t.Token.Expiry)
 	return t
 }
 
 // end makes known what the exchange, or the look alone, has come to.
 func (x *exchange) end() {
-	x.known.Store(&about{x.account(), x.session.End(), x.storeErr})
+	x.status.Store(&flowStatus{x.account(), x.session.RefreshEnd(), x.storeErr})
 }
 
 // account is that of the credential in use, "" where there is none.
@@ -326,25 +325,27 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 		if t = x.takeOver(news); t != nil {
 			return nil, nil
 		}
-		if t, err = x.ask(true); err == nil {
+		switch t, err = x.ask(true); {
+		case err == nil:
 			issued := t.Token
 			return &issued, nil
-		}
-		if x.over != nil {
+		case x.over != nil:
 			return x.over, nil // although the exchange has failed, for its refresh token
+		default:
+			return nil, err
 		}
-		return nil, err
 	})
-	if called && t == nil && err == nil {
-		return nil, failure // f has ended the goroutine
-	}
-	if failure != nil && (!called || err == nil || !errors.Is(failure, err)) { // else it is f's
-		x.storeErr = x.safe(failure)
-	}
 	switch {
 	case !called:
+		x.storeErr = x.safe(failure)
 		return x.withoutStore()
-	case failure != nil && (err == nil && !t.Stored || x.over != nil):
+	case t == nil && err == nil: // a callback has ended the goroutine
+		return nil, failure
+	case failure == nil || err != nil && errors.Is(failure, err): // all is well with the Store
+		return t, err
+	}
+	x.storeErr = x.safe(failure)
+	if err == nil && !t.Stored || x.over != nil {
 		x.warn("the new token could not be stored", x.storeErr)
 	}
 	return t, err
@@ -362,12 +363,12 @@ func (x *exchange) withoutStore() (*renewal.Token, error) {
 }
 
 // ask asks the API for a token, with more tries at a passing fault while somebody waits for it.
-// With refresh it may use the refresh token.
-func (x *exchange) ask(refresh bool) (t *renewal.Token, err error) {
+// With mayRefresh it may send a refresh token.
+func (x *exchange) ask(mayRefresh bool) (t *renewal.Token, err error) {
 	ctx, cancel := endpoint.WithTimeout(x.ctx, exchangeTimeout)
 	defer cancel()
 	err = x.fetch.Try(exchangeTimeout, func() error {
-		issued, err := x.try(ctx, refresh)
+		issued, err := x.try(ctx, mayRefresh)
 		if err == nil {
 			x.session.Issued(issued)
 			t, x.over = renewal.NewToken(issued, endpoint.Lifetime(issued)), nil
@@ -379,11 +380,11 @@ func (x *exchange) ask(refresh bool) (t *renewal.Token, err error) {
 
 // try refreshes while that works, and else logs in. A program that stood still does not know
 // whether another has used the refresh token meanwhile, and sends none any more.
-func (x *exchange) try(ctx context.Context, refresh bool) (*oauth2.Token, error) {
-	endpoint.HangUp(ctx, &x.silent)
-	refresh = refresh && !endpoint.StoodStill(ctx)
+func (x *exchange) try(ctx context.Context, mayRefresh bool) (*oauth2.Token, error) {
+	x.hangUp()
+	mayRefresh = mayRefresh && !endpoint.StoodStill(ctx)
 	if x.credential == nil {
-		return x.refreshOnly(ctx, refresh)
+		return x.refreshOnly(ctx, mayRefresh)
 	}
 	token := x.session.Next()
 	if err := endpoint.OneLine("the stored refresh token", token); err != nil {
@@ -391,16 +392,16 @@ func (x *exchange) try(ctx context.Context, refresh bool) (*oauth2.Token, error)
 		x.warn("refresh token cannot be sent, logging in", err)
 		token = ""
 	}
-	if refresh && token != "" {
+	if mayRefresh && token != "" {
 		t, err := x.refresh(ctx, token)
 		if err == nil || fault(err).Passing {
 			return t, err
 		}
 		x.warn("refresh token refused, logging in", err)
-	} else if refresh && x.session.Left() != "" {
+	} else if mayRefresh && x.session.Left() != "" {
 		x.warn("refreshing met a fault, logging in", errAside)
 	}
-	return x.logIn(ctx, refresh)
+	return x.logIn(ctx, mayRefresh)
 }
 
 var (
@@ -415,10 +416,10 @@ var (
 // refused. A status that is not about the token, such as 403 of an IP allow list, is no reason to
 // try: the stored session may begin with this very token, used up since, and a server that sees it
 // again ends that session (RFC 9700 section 4.14.2).
-func (x *exchange) refreshOnly(ctx context.Context, allowed bool) (*oauth2.Token, error) {
+func (x *exchange) refreshOnly(ctx context.Context, mayRefresh bool) (*oauth2.Token, error) {
 	token := x.session.Next()
 	switch {
-	case !allowed:
+	case !mayRefresh:
 		return nil, errStood
 	case token == "":
 		return nil, errNone
@@ -430,7 +431,7 @@ func (x *exchange) refreshOnly(ctx context.Context, allowed bool) (*oauth2.Token
 	e, _ := errors.AsType[*Error](err)
 	ofToken := e != nil && (e.StatusCode == 400 || e.StatusCode == 401)
 	spare := x.session.Spare(token)
-	if !ofToken || spare == "" {
+	if !ofToken || spare == "" || endpoint.StoodStill(ctx) {
 		return t, err
 	}
 	x.warn("stored refresh token refused, trying RefreshToken", err)
@@ -465,7 +466,7 @@ func (x *exchange) refresh(ctx context.Context, token string) (*oauth2.Token, er
 
 // logIn logs in, and where that is refused asks Reload, once an exchange, and logs in with what is
 // new. Where that brings nothing, a refresh token is left that was not sent because of a fault.
-func (x *exchange) logIn(ctx context.Context, refresh bool) (*oauth2.Token, error) {
+func (x *exchange) logIn(ctx context.Context, mayRefresh bool) (*oauth2.Token, error) {
 	x.refreshed = false
 	t, err := x.credential.logIn(ctx, x)
 	if errors.Is(err, ErrRejected) && !x.reloaded {
@@ -477,7 +478,7 @@ func (x *exchange) logIn(ctx context.Context, refresh bool) (*oauth2.Token, erro
 	}
 	left := x.session.Left()
 	x.session.LogInFailed()
-	if !errors.Is(err, ErrRejected) || !refresh || left == "" || endpoint.StoodStill(ctx) {
+	if !errors.Is(err, ErrRejected) || !mayRefresh || left == "" || endpoint.StoodStill(ctx) {
 		return nil, err
 	}
 	x.warn("log-in refused, trying the refresh token that was left aside", err)
@@ -540,7 +541,7 @@ func (x *exchange) post(
 		StatusCode: answer.StatusCode, Name: answer.Name, Message: answer.Message,
 		RetryAfter: answer.RetryAfter,
 		what:       what, problem: answer.Problem, hint: answer.Hint, date: answer.Date,
-		rejected: answer.Rejected, refused: answer.Rejected || answer.Over && r.Refresh,
+		rejected: answer.Rejected, passing: !answer.Rejected && !(answer.Over && r.Refresh),
 		causes: answer.Causes,
 	}
 }

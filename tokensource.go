@@ -185,7 +185,7 @@ type Error struct {
 	hint     string    // what to do next
 	date     time.Time // the server's clock; zero: unknown
 	rejected bool      // the API itself refused the credentials, for good
-	refused  bool      // the same will not succeed; rejected, or a refresh that brought nothing
+	passing  bool      // trying the same again may succeed
 	causes   []error
 }
 
@@ -225,19 +225,20 @@ type tokenSource struct {
 	name    string   // the flow's, as in Exchange
 	base    *url.URL // the API's origin and path prefix
 
-	begin func(*renewal.Fetch) signIn        // the flow's part in a fetch
-	about func() about                       // what the flow knows beside its token
-	debug func(message string, attrs ...any) // writes a record
+	begin  func(*renewal.Fetch) attempt       // the flow's part in a fetch
+	status func() flowStatus                  // as of the last attempt
+	debug  func(message string, attrs ...any) // writes a record
 }
 
-type about struct {
+// flowStatus is what a Status says of the flow, not of the token. Its fields are those of Status.
+type flowStatus struct {
 	account       string
 	sessionExpiry time.Time
 	storeErr      error
 }
 
-// signIn is a flow's part in one fetch.
-type signIn interface {
+// attempt is a flow's part in one fetch.
+type attempt interface {
 	look() *renewal.Token             // what the Store has, if that is news and fresh; else nil
 	perform() (*renewal.Token, error) // the exchange
 	end()                             // called last
@@ -248,18 +249,18 @@ type signIn interface {
 // token since this fetch was asked for, the cache returns it without an exchange. What a 401 has
 // put in doubt does not get into the cache.
 func (s *tokenSource) fetch(f *renewal.Fetch) (*renewal.Token, error) {
-	part := s.begin(f)
-	defer part.end()
+	a := s.begin(f)
+	defer a.end()
 	cached := f.Current
 	if f.Refused != nil {
 		cached = new(renewal.Token)
 	}
-	if stored := part.look(); stored != nil {
+	if stored := a.look(); stored != nil {
 		cached = stored
 	} else if f.LookOnly {
 		return nil, nil
 	}
-	r := &raw{part, cached}
+	r := &raw{a, cached}
 	// x/oauth2 takes an early expiry of 0 for its default of 10 s.
 	cache := oauth2.ReuseTokenSourceWithExpiry(cached.UntilRenewal(), r, time.Nanosecond)
 	if _, err := cache.Token(); err != nil {
@@ -270,12 +271,12 @@ func (s *tokenSource) fetch(f *renewal.Fetch) (*renewal.Token, error) {
 
 // raw is the raw source under the cache, which asks it once or never.
 type raw struct {
-	part  signIn
-	token *renewal.Token // in the cache, or that of the exchange
+	attempt attempt
+	token   *renewal.Token // in the cache, or that of the exchange
 }
 
 func (r *raw) Token() (*oauth2.Token, error) {
-	t, err := r.part.perform()
+	t, err := r.attempt.perform()
 	if err != nil {
 		return nil, err
 	}
@@ -337,18 +338,17 @@ func Wait(ctx context.Context, src oauth2.TokenSource) error {
 func StatusOf(src oauth2.TokenSource) Status {
 	switch s := src.(type) {
 	case *tokenSource:
-		r, a := s.renewal.Status(), s.about()
+		r, f := s.renewal.Status(), s.status()
 		return Status{
-			Flow: s.name, Account: a.account,
+			Flow: s.name, Account: f.account,
 			Usable: r.Usable, Refused: r.Refused,
-			Expiry: r.Current.Token.Expiry, SessionExpiry: a.sessionExpiry,
-			Err: r.Err, FailingSince: r.FailingSince, RetryAt: r.RetryAt, StoreErr: a.storeErr,
+			Expiry: r.Current.Token.Expiry, SessionExpiry: f.sessionExpiry,
+			Err: r.Err, FailingSince: r.FailingSince, RetryAt: r.RetryAt, StoreErr: f.storeErr,
 		}
 	case *failed:
 		return Status{Flow: s.flow, Account: s.account, Err: s.err}
-	default:
-		return Status{}
 	}
+	return Status{}
 }
 
 // Transport is an [http.RoundTripper] that authorizes requests with tokens from Source. It has the
@@ -403,7 +403,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, err := t.send(req, req.Body, c.Header, c.Header)
 	// A 401 has the request sent once more, and yet once more where the second token is one that
 	// another program had stored, which may have been revoked with the first.
-	for sent := 1; refused(resp, err) && (sent == 1 || sent == 2 && c.Stored); sent++ {
+	for sent := 1; unauthorized(resp, err) && (sent == 1 || sent == 2 && c.Stored); sent++ {
 		next, reqBody := src.answer401(req, resp, c)
 		if next == nil {
 			return resp, nil
@@ -412,7 +412,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp, err = t.send(req, reqBody, c.Header, c.Header)
 	}
 	switch {
-	case refused(resp, err):
+	case unauthorized(resp, err):
 		src.renewal.Refuse(c)
 	case c.Stored && accepted(resp, err):
 		c.Accept()
@@ -420,7 +420,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-func refused(resp *http.Response, err error) bool {
+func unauthorized(resp *http.Response, err error) bool {
 	return err == nil && resp != nil && resp.StatusCode == http.StatusUnauthorized
 }
 
@@ -450,7 +450,7 @@ func (s *tokenSource) tokenFor(req *http.Request) (*renewal.Token, error) {
 	if replayable(req) {
 		return s.renewal.Get(req.Context())
 	}
-	return s.renewal.GetOnce(req.Context())
+	return s.renewal.GetUndoubted(req.Context())
 }
 
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }

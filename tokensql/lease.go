@@ -55,10 +55,15 @@ func (l *lease) take(ctx context.Context) error {
 		default:
 			problem = err
 		}
-		if problem != nil && time.Since(failing) >= patience {
-			return l.fault(redact.Secrets{}, "cannot be used", problem)
+		wait := w.pause(time.Since(began))
+		if problem != nil {
+			left := patience - time.Since(failing)
+			if left <= 0 {
+				return l.fault(redact.Secrets{}, "cannot be used", problem)
+			}
+			wait = min(wait, left)
 		}
-		if err := pause(ctx, w.pause(time.Since(began))); err != nil {
+		if err := pause(ctx, wait); err != nil {
 			return l.ended(err, w, problem)
 		}
 	}

@@ -77,8 +77,9 @@ func (s *Store) CreateTable(ctx context.Context) error {
 // Load returns the stored token, nil if there is none. It waits for no Update: while one is under
 // way it returns the token from before.
 //
-// It takes as long as ctx lets it. A row that holds no token, or another Owner's, is an error, and left as it is. An error of the
-// database is found with [errors.As], and ctx's with [errors.Is] where ctx has ended.
+// It takes as long as ctx lets it. A row that holds no token, or another Owner's, is an error, and
+// left as it is. An error of the database is found with [errors.As], and ctx's with [errors.Is] where
+// ctx has ended.
 func (s *Store) Load(ctx context.Context) (*oauth2.Token, error) {
 	p, err := s.place(ctx)
 	if err != nil {

@@ -16,8 +16,10 @@ func TestSession_outlivesADaemonThatSIGTERMEndsInARenewal(t *testing.T) {
 	for _, flow := range []string{"API key", "password", "refresh token"} {
 		t.Run(flow, func(t *testing.T) {
 			t.Parallel()
-			a := newAPI(t, 2*time.Second, 0)
-			a.store(t, a.logIn(t))
+			a := newAPI(t, 40*time.Second, 0)
+			token := a.logIn(t)
+			token.Expiry = time.Now().Add(13 * time.Second) // renewed soon, and usable for a while after that
+			a.store(t, token)
 			old := a.stored(t).RefreshToken
 			p := a.program("daemon", flow)
 			p.Daemon = true

@@ -44,6 +44,7 @@ type access struct {
 	session *session
 	sent    time.Time     // when that request was sent
 	life    time.Duration // 0: without an end
+	dead    bool          // issued with an expires_in below 0
 	revoked bool
 
 	told, reported bool // to OnToken and OnExchange
@@ -61,11 +62,13 @@ type grant struct {
 
 type session struct{ ended bool }
 
-func (a *access) pastEnd(now time.Time) bool { return a.life > 0 && now.After(a.sent.Add(a.life)) }
+func (a *access) pastEnd(now time.Time) bool {
+	return a.dead || a.life > 0 && now.After(a.sent.Add(a.life))
+}
 
 // fresh reports whether no renewal that was not forced can have begun.
 func (a *access) fresh(now time.Time) bool {
-	return a.life == 0 || now.Before(a.sent.Add(a.life*7/10))
+	return !a.dead && (a.life == 0 || now.Before(a.sent.Add(a.life*7/10)))
 }
 
 // good reports whether the API takes it.
@@ -111,7 +114,7 @@ func (r *run) resource(req *http.Request) *http.Response {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s, ok := req.Context().Value(sentKey{}).(*sent); ok && s.at.IsZero() {
-		s.at, s.hand = time.Now(), r.hand
+		s.at, s.hand = time.Now(), r.hand.token
 	}
 	_, name, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	a := r.carries(name)
@@ -120,9 +123,9 @@ func (r *run) resource(req *http.Request) *http.Response {
 		return w.response(http.StatusOK, 0, io.NopCloser(strings.NewReader("{}")))
 	}
 	if a != nil {
-		r.refused[a]++
-		r.refusals++
-		r.accused = true
+		r.count.refused[a]++
+		r.count.refusals++
+		r.count.accused = true
 	}
 	if req.URL.Path == "/silent" {
 		silent, _ := io.Pipe()
@@ -155,6 +158,7 @@ func (a *answer) token(sent string) *oauth2.Token {
 // result of a token request, for the model.
 const (
 	issuing   = "token"
+	dead      = "dead token" // which counts as a refusal of a refresh, as a transient fault of a log-in
 	refusing  = "refusal"
 	transient = "transient fault"
 )
@@ -163,6 +167,8 @@ func (a *answer) result() string {
 	switch {
 	case a.err != nil || a.cut:
 		return transient
+	case a.issued != nil && a.issued.dead:
+		return dead
 	case a.issued != nil:
 		return issuing
 	case a.status == http.StatusUnauthorized || a.status == http.StatusBadRequest:
@@ -179,15 +185,18 @@ func (r *run) tokenRequest(ctx context.Context, path string, body []byte) (*http
 	form, _ := url.ParseQuery(string(body))
 	fault := w.takeFault(path)
 	w.note("%s: token request, %s %s, fault %q", r.name, path, form.Get("refresh_token"), fault)
-	r.begins(path, form.Get("refresh_token"))
+	r.begins(ctx, path, form.Get("refresh_token"))
 	a := w.settle(r, path, fault, form, body)
 	took := w.slow
 	w.mu.Unlock()
-	if fault == "hang" {
+	switch fault {
+	case "hang":
 		took = time.Hour
+	case "dead": // which ends when it is asked for, and the clock that tells may be 10 ms behind
+		took = max(took, 10*time.Millisecond)
 	}
 	if a.err == nil || a.issued != nil {
-		if err := sleep(ctx, took); err != nil {
+		if err := r.sleep(ctx, took); err != nil {
 			a = &answer{err: err}
 		}
 	}
@@ -203,6 +212,24 @@ func (r *run) tokenRequest(ctx context.Context, path string, body []byte) (*http
 		content = io.MultiReader(half, iotest.ErrReader(io.ErrUnexpectedEOF))
 	}
 	return w.response(a.status, a.retryAfter, io.NopCloser(content)), nil
+}
+
+// sleep waits d for an answer, or for ctx's end, whose error it returns. A program that stands still
+// meanwhile reads the answer once it goes on, and must not have given it up. It locks mu.
+func (r *run) sleep(ctx context.Context, d time.Duration) error {
+	for stood := false; ; stood = true {
+		err := sleep(ctx, d)
+		r.w.mu.Lock()
+		rest := time.Until(r.exchange.wakes)
+		if err != nil && stood {
+			r.w.fail(nothingLost, "%s: an answer that came while it stood still was not read", r.name)
+		}
+		r.w.mu.Unlock()
+		if err != nil || rest < 0 {
+			return err
+		}
+		d = rest + reads
+	}
 }
 
 // sleep returns after d, or with ctx's error.
@@ -271,12 +298,18 @@ func (w *world) settle(r *run, path, fault string, form url.Values, body []byte)
 	w.numbers++
 	name := fmt.Sprintf("access-token-%d", w.numbers)
 	a := &access{name: name, to: r, session: s, sent: time.Now(), life: w.life}
+	if fault == "dead" {
+		a.life, a.dead = 0, true
+	}
 	if spent != nil && w.history.ends {
 		w.endAccess(s)
 	}
 	w.access[a.name] = a
 	fields := map[string]any{"access_token": a.name, "token_type": "bearer"}
-	if a.life > 0 {
+	switch {
+	case a.dead:
+		fields["expires_in"] = -60
+	case a.life > 0:
 		fields["expires_in"] = int(a.life.Seconds())
 	}
 	result := &answer{status: http.StatusOK, issued: a, cut: fault == "cut off"}

@@ -106,7 +106,7 @@ var (
 	anyPath  = rapid.SampledFrom([]string{"", "", "refresh", "log-in"})
 	anyFault = rapid.SampledFrom([]string{
 		"500", "503", "no connection", "503 for 40 s", "429 for 2 s", "429 for 1 h", "429", "408",
-		"cut off", "lost", "hang", "no token", "refusal",
+		"cut off", "lost", "hang", "no token", "refusal", "dead", "dead",
 	})
 	anyCall = rapid.SampledFrom([]string{
 		"GET", "GET", "token", "GET 401", "stream", "stream 401", "POST", "POST 401", "GET silent 401",
@@ -156,6 +156,10 @@ var (
 	anyHandOut = rapid.Just(step(handOut{}))
 	anyStoreIs = of(func(t *rapid.T) storeIs { return storeIs{anyStore.Draw(t, "mode")} })
 	anyRenewed = rapid.Just(step(renewed{}))
+	anyFreeze  = of(func(t *rapid.T) freeze {
+		ds := []time.Duration{time.Second, 5 * time.Second, 33 * time.Second, 10 * time.Minute}
+		return freeze{anyProgram.Draw(t, "program"), rapid.SampledFrom(ds).Draw(t, "d")}
+	})
 	anyRestart = of(func(t *rapid.T) restart {
 		crash, fresh := rapid.Bool().Draw(t, "crash"), rapid.Bool().Draw(t, "fresh")
 		return restart{anyProgram.Draw(t, "program"), crash, fresh}
@@ -167,7 +171,7 @@ var anyStep = rapid.OneOf(
 	anyCalls, anyCalls, anyCalls, anyCalls, anyCalls, anyCalls, anyCalls,
 	anyPass, anyPass, anyPass, anyPassLife, anyPassLife, anyPassLife,
 	anyFaults, anyFaults, anySlow, anyRevoke, anyLives, anyClock, anySecret, anyHandOut,
-	anyStoreIs, anyRestart, anyRenewed, anyRenewed,
+	anyStoreIs, anyRestart, anyRenewed, anyRenewed, anyFreeze,
 )
 
 var anyHistory = rapid.Custom(func(t *rapid.T) history {

@@ -10,7 +10,7 @@ import (
 type offer struct {
 	of      *access
 	asked   int // token requests of the program by then
-	refused int // tokens of its requests that the API had refused by then
+	refused int // tokens of its requests that the API had refused by then, with the one in hand
 }
 
 // offerOf returns the offer that the call c, which begins now, must take up, nil: none. A 401 has no
@@ -22,21 +22,26 @@ func (r *run) offerOf(c calls, now time.Time) *offer {
 		return nil
 	}
 	a := w.access[w.store.token.AccessToken]
-	dead := r.usable(r.hand, now) && r.settled(now) && r.used && !r.hand.good(now)
-	waits := now.Before(r.notBefore) || !r.reported.IsZero() && now.Sub(r.reported) < 31*time.Second
-	busy := r.loads > 0 || r.inUpdate || r.requests > 0
-	if !dead || waits || busy || r.unproven > 1 || r.knows[a] || !a.good(now) || !a.fresh(now) {
+	dead := r.usable(r.hand.token, now) && r.settled(now) && r.hand.used && !r.hand.token.good(now)
+	last := r.waits.reported
+	waits := now.Before(r.waits.notBefore) || !last.IsZero() && now.Sub(last) < 31*time.Second
+	busy := r.seen.loads > 0 || r.seen.inUpdate || r.exchange.requests > 0
+	if !dead || waits || busy || r.seen.unproven > 1 || r.seen.knows[a] || !a.good(now) || !a.fresh(now) {
 		return nil
 	}
-	return &offer{a, r.asked, len(r.refused)}
+	refused := len(r.count.refused)
+	if r.count.refused[r.hand.token] == 0 {
+		refused++
+	}
+	return &offer{a, r.count.asked, refused}
 }
 
 // wantsTaken checks that a call has taken up o, unless the API has meanwhile ended or refused that
 // token, or yet another than the one in hand, as it does on a path that takes none.
 func (r *run) wantsTaken(o *offer, resp *http.Response, err error) {
 	switch now := time.Now(); {
-	case !o.of.good(now) || !o.of.fresh(now) || r.refused[o.of] > 0 || len(r.refused) > o.refused+1:
-	case r.asked > o.asked:
+	case !o.of.good(now) || !o.of.fresh(now) || r.count.refused[o.of] > 0 || len(r.count.refused) > o.refused:
+	case r.count.asked > o.asked:
 		r.w.fail(takenOver, "%s: an exchange after a 401, although the Store has %s", r.name, o.of.name)
 	case err != nil || resp.StatusCode != http.StatusOK:
 		r.w.fail(takenOver, "%s: a call came to %v, %v, although the Store has %s",

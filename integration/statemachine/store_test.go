@@ -49,6 +49,7 @@ func (s storeOf) Load(ctx context.Context) (*oauth2.Token, error) {
 	s.r.w.mu.Unlock()
 	if hung {
 		<-ctx.Done()
+		time.Sleep(50*time.Millisecond - 1) // until just before it is left behind
 		s.r.w.mu.Lock()
 		s.r.isGiven(nil)
 		s.r.w.mu.Unlock()
@@ -58,7 +59,7 @@ func (s storeOf) Load(ctx context.Context) (*oauth2.Token, error) {
 	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
 	if ctx.Err() != nil {
-		s.r.updated = "failed" // before it began
+		s.r.exchange.updated = "failed" // before it began
 	}
 	if err != nil {
 		s.r.isGiven(nil)
@@ -72,7 +73,7 @@ func (s storeOf) Load(ctx context.Context) (*oauth2.Token, error) {
 func (s storeOf) loads(n int) {
 	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
-	s.r.loads += n
+	s.r.seen.loads += n
 }
 
 func (s storeOf) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) error {
@@ -108,7 +109,7 @@ func (s storeOf) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Toke
 func (s storeOf) fails(err error) error {
 	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
-	s.r.updated = "failed"
+	s.r.exchange.updated = "failed"
 	return err
 }
 
@@ -116,7 +117,7 @@ func (s storeOf) fails(err error) error {
 func (s storeOf) opens() *oauth2.Token {
 	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
-	s.r.inUpdate = true
+	s.r.seen.inUpdate = true
 	return s.r.isGiven(s.r.w.store.token)
 }
 
@@ -124,7 +125,7 @@ func (s storeOf) opens() *oauth2.Token {
 func (s storeOf) closes() string {
 	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
-	s.r.inUpdate = false
+	s.r.seen.inUpdate = false
 	mode := s.r.w.store.mode
 	s.r.w.store.failed = s.r.w.store.failed || mode == "not storing"
 	return mode
@@ -135,7 +136,7 @@ func (s storeOf) keeps(t *oauth2.Token) {
 	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
 	s.r.w.keeps(t)
-	s.r.updated = "stored"
+	s.r.exchange.updated = "stored"
 }
 
 // keeps puts a token into the Store.

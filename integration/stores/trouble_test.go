@@ -191,7 +191,8 @@ func (f sleepFigures) String() string {
 
 // holderSleeps stops a program whose token request the API has taken up, with after, or not yet.
 func holderSleeps(t *testing.T, s subject, after bool) (f sleepFigures) {
-	a, at := newAPI(t, 4*time.Second), s.place(t)
+	const life = 4 * time.Second // of a token, for which another program may do with the stored one
+	a, at := newAPI(t, life), s.place(t)
 	at.store(t, a.logIn(t))
 	first := at.stored(t)
 	h := a.hold(t, "holder", after)
@@ -201,7 +202,7 @@ func holderSleeps(t *testing.T, s subject, after bool) (f sleepFigures) {
 	await(t, 10*time.Second, "the API has the request", func() bool { return closed(h.arrived) })
 	holder.cmd.Process.Signal(syscall.SIGSTOP)
 	other := start(t, a.program("other", "API key", at))
-	f.blocked = !within(leaseFor+2*grace, func() bool { return at.stored(t).AccessToken != first.AccessToken })
+	f.blocked = !within(life+leaseFor+grace, func() bool { return at.stored(t).AccessToken != first.AccessToken })
 	close(h.release)
 	holder.cmd.Process.Signal(syscall.SIGCONT)
 	holder.cmd.Wait() // its outcome is its own

@@ -69,16 +69,6 @@ func Client(ctx context.Context) *http.Client {
 	return cmp.Or(c, http.DefaultClient)
 }
 
-// HangUp closes the idle connections of the client in ctx, where silent says that a request got no
-// answer in time, and clears it: the next request is not to meet the same dead connection. One of
-// HTTP/2 is not idle until a moment after that request, so HangUp is best called before the next.
-func HangUp(ctx context.Context, silent *bool) {
-	if *silent {
-		Client(ctx).CloseIdleConnections()
-	}
-	*silent = false
-}
-
 // Post sends r with the HTTP client in ctx, whose Timeout counts as in [WithTimeout], and returns
 // what the endpoint answered. It follows no redirect, which would carry the credentials along. An
 // error means that no answer came, and [Unsent] tells whether r was sent at all; its text quotes no

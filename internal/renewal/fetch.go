@@ -3,12 +3,15 @@ package renewal
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/oauth2"
 )
 
 // Fetch is one call of a Source's function. Its exported fields and its methods are for that
-// function, in its goroutine; all but Offer do with a nil Fetch, too.
+// function, in its goroutine, and do with a nil Fetch, too.
 type Fetch struct {
 	// Current is the token that was current when the fetch began, with an empty AccessToken where
 	// there was none.
@@ -68,12 +71,12 @@ var errEnded = errors.New("netoauth: the exchange's goroutine was ended, by a ca
 // run makes the call and publishes what came of it.
 func (s *Source) run(f *Fetch) {
 	f.err = errEnded
-	defer s.land(f) // also when a callback ends the goroutine
+	defer s.publish(f) // also when a callback ends the goroutine
 	f.token, f.err = s.fetch(f)
 }
 
-// land makes the result of f known: to s, then to those who wait.
-func (s *Source) land(f *Fetch) {
+// publish makes the result of f known: to s, then to those who wait.
+func (s *Source) publish(f *Fetch) {
 	if f.token != nil {
 		f.err, s.backOff = nil, backOff{}
 	} else if f.retryAt.IsZero() && !f.LookOnly {
@@ -87,11 +90,12 @@ func (s *Source) land(f *Fetch) {
 		f.hold.Stop()
 	}
 	switch now := time.Now(); {
+	case f.token != nil && f.token.Stored:
+		s.current.Store(f.token)
+		s.before, s.last = f.Refused, s.last.recovered()
 	case f.token != nil:
-		s.take(f)
-		if s.last = s.last.recovered(); !f.token.Stored {
-			s.last = outcome{}
-		}
+		s.current.Store(f.token)
+		s.before, s.last = nil, outcome{}
 	case f.LookOnly:
 		s.lookedAt = now
 	default:
@@ -107,15 +111,6 @@ func (s *Source) land(f *Fetch) {
 	if f.Refused != nil && !f.LookOnly && (f.token == nil || !f.token.Stored) {
 		s.forcedAt = f.askedAt
 	}
-}
-
-// take makes the token of f current. s.mu must be held.
-func (s *Source) take(f *Fetch) {
-	s.before = nil
-	if f.token.Stored {
-		s.before = f.Refused
-	}
-	s.current.Store(f.token)
 }
 
 // A failed try of a fetch is followed by another, after a pause, up to maxTries.
@@ -169,10 +164,32 @@ func (f *Fetch) LeaveQueue() {
 	f.queued, f.askedAt = false, time.Now()
 }
 
-// Offer offers a stored token that is stale, to be used where the fetch brings no other. Where the
+// maxRefused is how many tokens may be refused in a row before no stored one is tried any more.
+const maxRefused = 3
+
+// TakeOver returns stored, a token that another program has got, where it can take the place of an
+// exchange: it is fresh, and the API has refused neither it nor maxRefused others in a row. One that
+// is stale is used where the fetch brings no other.
+func (f *Fetch) TakeOver(stored *oauth2.Token) *Token {
+	if f == nil || stored == nil || len(f.Refused) >= maxRefused {
+		return nil
+	}
+	if slices.ContainsFunc(f.Refused, func(r *Token) bool { return r.Token.AccessToken == stored.AccessToken }) {
+		return nil
+	}
+	now := time.Now()
+	t := NewStoredToken(stored, now)
+	if !t.Fresh(now) {
+		f.offer(t)
+		return nil
+	}
+	return t
+}
+
+// offer offers a stored token that is stale, to be used where the fetch brings no other. Where the
 // current one has expired, it becomes the current one at once, held back until the fetch has ended:
 // for holdTimeout since the fetch began, and at most nine tenths of what the token has left.
-func (f *Fetch) Offer(t *Token) {
+func (f *Fetch) offer(t *Token) {
 	s := f.source
 	s.mu.Lock()
 	defer s.mu.Unlock()

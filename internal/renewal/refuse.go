@@ -80,9 +80,9 @@ func (s *Source) force(c *Token, waits bool) *Fetch {
 	return f
 }
 
-// GetOnce is Get for a request that cannot be sent a second time: where the current token is in
-// doubt, it waits for the fetch of the next that is under way, doubtTimeout at most in all.
-func (s *Source) GetOnce(ctx context.Context) (*Token, error) {
+// GetUndoubted is Get for a request that cannot be sent a second time: where the current token is
+// in doubt, it waits for the fetch of the next that is under way, doubtTimeout at most in all.
+func (s *Source) GetUndoubted(ctx context.Context) (*Token, error) {
 	start := time.Now()
 	c, err := s.Get(ctx)
 	if err != nil {

@@ -242,27 +242,34 @@ func TestSource_looksForATokenInTheWait(t *testing.T) {
 	})
 }
 
-// A token that another program stored long ago is renewed before its first use.
-func TestFetch_offeredTokenIsHeldBack(t *testing.T) {
+// A stored token past its renewal point is renewed before its first use.
+func TestFetch_staleTokenIsHeldBack(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
-		age         time.Duration
+		left        time.Duration // of its life of 1000 s, when it is found
 		looks, asks time.Duration
 		err         error
 		want        string
 	}{
-		{"the renewal is quick", 86 * time.Second, 0, time.Second, nil, "token 1 after 1s"},
-		{"the renewal fails", 86 * time.Second, 0, time.Second, errPassing, "stored after 1s"},
-		{"the renewal is slow", 80 * time.Second, 0, time.Minute, nil, "stored after 5s"},
-		{"finding it is part of it", 80 * time.Second, 2 * time.Second, time.Minute, nil, "stored after 5s"},
-		{"it has little left", 88 * time.Second, 0, time.Minute, nil, "stored after 1.8s"},
-		{"it has expired", 91 * time.Second, 0, 7 * time.Second, nil, "token 1 after 7s"},
+		{"the renewal is quick", 140 * time.Second, 0, time.Second, nil, "token 1 after 1s"},
+		{"the renewal fails", 140 * time.Second, 0, time.Second, errPassing, "stored after 1s"},
+		{"the renewal is slow", 140 * time.Second, 0, time.Minute, nil, "stored after 5s"},
+		{"finding it is part of it", 140 * time.Second, 2 * time.Second, time.Minute, nil, "stored after 5s"},
+		{"it has little left", 12 * time.Second, 0, time.Minute, nil, "stored after 1.8s"},
+		{"it has expired", -time.Second, 0, 7 * time.Second, nil, "token 1 after 7s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, false, func(t *testing.T, s *renewal.Source, d *desk) {
-				stored := storedToken(tt.age - tt.looks)
 				d.takes, d.err = tt.asks, tt.err
-				d.meet = func(f *renewal.Fetch) { time.Sleep(tt.looks); f.Offer(stored) }
+				d.meet = func(f *renewal.Fetch) {
+					time.Sleep(tt.looks)
+					stored := &oauth2.Token{
+						AccessToken: "stored", ExpiresIn: 1000, Expiry: time.Now().Add(tt.left),
+					}
+					if f.TakeOver(stored) != nil {
+						t.Error("it was taken over, want it renewed")
+					}
+				}
 				diff(t, "a caller", tt.want, get(t, s))
 				d.set(func() { d.takes, d.meet = 0, nil })
 			})
@@ -285,7 +292,7 @@ func TestSource_401(t *testing.T) {
 		all.Go(func() { diff(t, "anybody else", "token 1 after 0s", get(t, s)) })
 		all.Go(func() {
 			diff(t, "sent once", "token 2 after 2s",
-				got(func() (*renewal.Token, error) { return s.GetOnce(t.Context()) }))
+				got(func() (*renewal.Token, error) { return s.GetUndoubted(t.Context()) }))
 		})
 		all.Wait()
 		diff(t, "fetches", 2, d.made())
@@ -304,7 +311,7 @@ func TestSource_401(t *testing.T) {
 // One that is not sent yet waits for the renewal 5 s at most, and only where the token is in doubt.
 func TestSource_getOnce(t *testing.T) {
 	inBubble(t, false, func(t *testing.T, s *renewal.Source, d *desk) {
-		once := func() (*renewal.Token, error) { return s.GetOnce(t.Context()) }
+		once := func() (*renewal.Token, error) { return s.GetUndoubted(t.Context()) }
 		c, _ := s.Get(t.Context())
 		d.set(func() { d.takes = 7 * time.Second })
 		diff(t, "no doubt", "token 1 after 0s", got(once))

@@ -46,6 +46,7 @@ type Session struct {
 	next    string    // the refresh token to use; "": none
 	end     time.Time // of next; zero: unknown
 	state   state     // of next
+	doubted string    // the refresh token in doubt, which a look may bring back; "": none
 	lagging bool      // next is of a stored token that is neither newest nor taken over
 	own     string    // the program's own, as long as it has not been used or refused; "": none
 	initial *oauth2.Token
@@ -95,10 +96,15 @@ func (s *Session) notice(stored *oauth2.Token) (news *oauth2.Token) {
 // adopt makes the refresh token of t the next one.
 func (s *Session) adopt(t *oauth2.Token) {
 	s.next, s.end, s.state, s.lagging = t.RefreshToken, endpoint.RefreshEnd(t), ready, false
+	if s.next != "" && s.next == s.doubted {
+		s.state = doubtful
+	}
 }
 
 // Taken records that t, which came from Load or Update, is the newest token from now on.
-func (s *Session) Taken(t *oauth2.Token) { s.newest, s.lagging = t, false }
+func (s *Session) Taken(t *oauth2.Token) {
+	s.newest, s.state, s.doubted, s.lagging = t, ready, "", false
+}
 
 // Issued records that the API has issued t.
 func (s *Session) Issued(t *oauth2.Token) {
@@ -112,7 +118,7 @@ func (s *Session) Over(t *oauth2.Token) {
 	if t.RefreshToken != s.next || !endpoint.RefreshEnd(t).IsZero() {
 		s.end = endpoint.RefreshEnd(t)
 	}
-	s.next, s.state, s.lagging = t.RefreshToken, ready, false
+	s.next, s.state, s.doubted, s.lagging = t.RefreshToken, ready, "", false
 }
 
 // Next returns the refresh token with which to begin, "" where a log-in comes first. A program that
@@ -168,7 +174,7 @@ func (s *Session) Faulted(token string, unused bool) {
 	switch {
 	case token != s.next:
 	case !unused:
-		s.state = doubtful
+		s.state, s.doubted = doubtful, token
 	case s.state == ready:
 		s.state = idle
 	}
@@ -181,8 +187,8 @@ func (s *Session) LogInFailed() {
 	}
 }
 
-// End returns when the next refresh token ends; zero: there is none, or its end is unknown.
-func (s *Session) End() time.Time {
+// RefreshEnd returns when the next refresh token ends; zero: there is none, or its end is unknown.
+func (s *Session) RefreshEnd() time.Time {
 	if s.next == "" {
 		return time.Time{}
 	}

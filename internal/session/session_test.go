@@ -174,6 +174,19 @@ func TestSession_sendsNoRefreshTokenThatMayBeUsedUp(t *testing.T) {
 			w.store.token = token("issued")
 			w.Load(context.Background())
 		}, "", it},
+		{"in doubt, a Load that lags behind, and then does not", func(w *world) {
+			w.Faulted(it, false)
+			for _, name := range []string{"older", "issued"} {
+				w.store.token = token(name)
+				w.Load(context.Background())
+			}
+		}, "", it},
+		{"in doubt, then taken over with another access token", func(w *world) {
+			w.Faulted(it, false)
+			w.store.token = &oauth2.Token{AccessToken: "another's", RefreshToken: it}
+			news, _ := w.Load(context.Background())
+			w.Taken(news)
+		}, it, ""},
 		{"a fault with another", func(w *world) { w.Faulted("another", false) }, it, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -217,18 +230,18 @@ func TestSession_endOfTheRefreshToken(t *testing.T) {
 		w := &world{Session: session.New(nil, "", nil, true)}
 		w.Issued(lasting("first", 90.0))
 		end := time.Now().Add(90 * time.Second)
-		diff(t, "End", end, w.End())
+		diff(t, "RefreshEnd", end, w.RefreshEnd())
 		time.Sleep(30 * time.Second)
 		same := lasting("second", nil)
 		same.RefreshToken = refreshOf("first")
 		w.Issued(same)
-		diff(t, "End where the same refresh token stays in use", end, w.End())
+		diff(t, "RefreshEnd where the same refresh token stays in use", end, w.RefreshEnd())
 		diff(t, "Next", refreshOf("first"), w.Next())
 		time.Sleep(61 * time.Second)
 		diff(t, "Next after its end", "", w.Next())
 		diff(t, "Left after its end", "", w.Left())
 		w.Issued(lasting("third", 0.0))
-		diff(t, "End that is not known", time.Time{}, w.End())
+		diff(t, "RefreshEnd that is not known", time.Time{}, w.RefreshEnd())
 	})
 }
 

@@ -144,6 +144,11 @@ func InBubble(t *testing.T, test func(t *testing.T, w *World)) {
 	})
 }
 
+// RunInBubble is InBubble for a test of its own below t.
+func RunInBubble(t *testing.T, name string, test func(t *testing.T, w *World)) {
+	t.Run(name, func(t *testing.T) { InBubble(t, test) })
+}
+
 // ExchangesOver asks src for a token every 10 ms and returns when each token request came, from now
 // on.
 func (w *World) ExchangesOver(src oauth2.TokenSource, d time.Duration) (at []time.Duration) {

@@ -2,13 +2,11 @@ package live_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/netoauth/netoauth"
 	"github.com/netoauth/netoauth/internal/suite"
 	"github.com/netoauth/netoauth/netoauthtest"
 )
@@ -83,11 +81,9 @@ func TestTokenSource_waitsAfterAFailedExchange(t *testing.T) {
 		{"a garbage date", refused("Mon, 99 Foo 2006 15:04:05 GMT"), doubling},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Fail(-1, tt.fault)
-				backsOff(t, w.ExchangesOver(w.Key.TokenSource(w.Ctx), longest(tt.want)+time.Second), tt.want)
-			})
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			w.Fail(-1, tt.fault)
+			backsOff(t, w.ExchangesOver(w.Key.TokenSource(w.Ctx), longest(tt.want)+time.Second), tt.want)
 		})
 	}
 }
@@ -115,15 +111,13 @@ func TestTokenSource_waitsLessAfterTransientFaults(t *testing.T) {
 		"not a token": netoauthtest.Answer(200, "text/html", "<html>"),
 	}
 	for name, fault := range faults {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				src := w.Key.TokenSource(w.Ctx)
-				suite.MustToken(t, src)
-				time.Sleep(256 * time.Second) // stale: the exchanges are in the background, one try each
-				w.Fail(-1, fault)
-				want := ownWaits(time.Second, 2*time.Second, 4*time.Second, 8*time.Second, 15*time.Second)
-				backsOff(t, w.ExchangesOver(src, longest(want)+time.Second), want)
-			})
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			src := w.Key.TokenSource(w.Ctx)
+			suite.MustToken(t, src)
+			time.Sleep(256 * time.Second) // stale: the exchanges are in the background, one try each
+			w.Fail(-1, fault)
+			want := ownWaits(time.Second, 2*time.Second, 4*time.Second, 8*time.Second, 15*time.Second)
+			backsOff(t, w.ExchangesOver(src, longest(want)+time.Second), want)
 		})
 	}
 }
@@ -195,43 +189,24 @@ func TestTokenSource_transientFaultsDoNotResetRefusals(t *testing.T) {
 }
 
 func TestTokenSource_successEndsTheBackOff(t *testing.T) {
-	t.Run("of refusals", func(t *testing.T) {
-		suite.InBubble(t, func(t *testing.T, w *suite.World) {
-			w.Fail(4, netoauthtest.Status(401))
-			src := w.Key.TokenSource(w.Ctx)
-			w.ExchangesOver(src, 2*time.Minute)
-			suite.MustToken(t, src)
-			time.Sleep(5 * time.Minute)
-			w.Fail(-1, netoauthtest.Status(401)) // the refresh, then the log-in, as one exchange
-			backsOff(t, slices.Compact(w.ExchangesOver(src, 6*time.Second)), ownWaits(5*time.Second))
-		})
-	})
-	t.Run("of passing faults", func(t *testing.T) {
-		suite.InBubble(t, func(t *testing.T, w *suite.World) {
-			src := w.Key.TokenSource(w.Ctx)
-			suite.MustToken(t, src)
-			time.Sleep(256 * time.Second) // stale: one try each
-			w.Fail(3, netoauthtest.Status(503))
-			w.ExchangesOver(src, 10*time.Second) // three that fail, and one with success by 7 s
-			time.Sleep(256 * time.Second)
-			w.Fail(-1, netoauthtest.Status(503))
-			backsOff(t, w.ExchangesOver(src, 4*time.Second), ownWaits(time.Second, 2*time.Second))
-		})
-	})
-}
-
-func TestTokenSource_givesTheLastErrorDuringBackOff(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Fail(-1, netoauthtest.Status(401))
+	suite.RunInBubble(t, "of refusals", func(t *testing.T, w *suite.World) {
+		w.Fail(4, netoauthtest.Status(401))
 		src := w.Key.TokenSource(w.Ctx)
-		_, first := src.Token()
-		w.Delay(time.Second)
-		start := time.Now()
-		_, again := src.Token()
-		suite.WantError(t, again, netoauth.ErrRejected)
-		suite.Diff(t, "the second error", fmt.Sprint(first), fmt.Sprint(again))
-		suite.Diff(t, "time until the second", "0s", time.Since(start).String())
-		suite.Diff(t, "token requests", 1, w.Requests(""))
+		w.ExchangesOver(src, 2*time.Minute)
+		suite.MustToken(t, src)
+		time.Sleep(5 * time.Minute)
+		w.Fail(-1, netoauthtest.Status(401)) // the refresh, then the log-in, as one exchange
+		backsOff(t, slices.Compact(w.ExchangesOver(src, 6*time.Second)), ownWaits(5*time.Second))
+	})
+	suite.RunInBubble(t, "of passing faults", func(t *testing.T, w *suite.World) {
+		src := w.Key.TokenSource(w.Ctx)
+		suite.MustToken(t, src)
+		time.Sleep(256 * time.Second) // stale: one try each
+		w.Fail(3, netoauthtest.Status(503))
+		w.ExchangesOver(src, 10*time.Second) // three that fail, and one with success by 7 s
+		time.Sleep(256 * time.Second)
+		w.Fail(-1, netoauthtest.Status(503))
+		backsOff(t, w.ExchangesOver(src, 4*time.Second), ownWaits(time.Second, 2*time.Second))
 	})
 }
 
@@ -249,18 +224,16 @@ func TestTokenSource_makesThreeTriesWhileSomebodyWaits(t *testing.T) {
 		{"a refusal", 1, netoauthtest.Status(401), false, 1},
 		{"a Retry-After", 1, netoauthtest.Status(503, "Retry-After", "1"), false, 1},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Fail(tt.faults, tt.fault)
-				start := time.Now()
-				_, err := w.Key.TokenSource(w.Ctx).Token()
-				if ok, got := err == nil, w.Requests(""); ok != tt.succeed || got != tt.want {
-					t.Errorf("%d token requests, error %v; want %d, success %v", got, err, tt.want, tt.succeed)
-				}
-				if took := time.Since(start); took >= time.Duration(tt.want)*time.Second {
-					t.Errorf("%d tries took %v, want them a fraction of a second apart", tt.want, took)
-				}
-			})
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			w.Fail(tt.faults, tt.fault)
+			start := time.Now()
+			_, err := w.Key.TokenSource(w.Ctx).Token()
+			if ok, got := err == nil, w.Requests(""); ok != tt.succeed || got != tt.want {
+				t.Errorf("%d token requests, error %v; want %d, success %v", got, err, tt.want, tt.succeed)
+			}
+			if took := time.Since(start); took >= time.Duration(tt.want)*time.Second {
+				t.Errorf("%d tries took %v, want them a fraction of a second apart", tt.want, took)
+			}
 		})
 	}
 }
@@ -269,30 +242,26 @@ func TestTokenSource_makesThreeTriesWhileSomebodyWaits(t *testing.T) {
 // then comes too late, and with it the next refresh token.
 func TestTokenSource_triesNoMoreWhenLittleTimeIsLeft(t *testing.T) {
 	for delay, want := range map[time.Duration]int{13 * time.Second: 2, 29 * time.Second: 1} {
-		t.Run(delay.String(), func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Fail(-1, netoauthtest.Status(504))
-				w.Delay(delay)
-				w.Key.TokenSource(w.Ctx).Token()
-				suite.Diff(t, "token requests", want, w.Requests(""))
-			})
+		suite.RunInBubble(t, delay.String(), func(t *testing.T, w *suite.World) {
+			w.Fail(-1, netoauthtest.Status(504))
+			w.Delay(delay)
+			w.Key.TokenSource(w.Ctx).Token()
+			suite.Diff(t, "token requests", want, w.Requests(""))
 		})
 	}
 }
 
 func TestTokenSource_triesNoMoreWhenNobodyWaits(t *testing.T) {
 	for name, delay := range map[string]time.Duration{"during a try": 500 * time.Millisecond, "between two": 0} {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Fail(-1, netoauthtest.Status(503))
-				w.Delay(delay)
-				ctx, cancel := context.WithTimeout(w.Ctx, 200*time.Millisecond)
-				defer cancel()
-				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
-				w.Key.Client(w.Ctx).Do(req)
-				time.Sleep(time.Minute)
-				suite.Diff(t, "token requests", 1, w.Requests(""))
-			})
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			w.Fail(-1, netoauthtest.Status(503))
+			w.Delay(delay)
+			ctx, cancel := context.WithTimeout(w.Ctx, 200*time.Millisecond)
+			defer cancel()
+			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
+			w.Key.Client(w.Ctx).Do(req)
+			time.Sleep(time.Minute)
+			suite.Diff(t, "token requests", 1, w.Requests(""))
 		})
 	}
 }

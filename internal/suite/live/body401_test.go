@@ -84,40 +84,36 @@ func whole(text string) func() io.ReadCloser {
 
 func TestTransport_bodyOfA401DelaysTheRenewalByASecondAtMost(t *testing.T) {
 	for _, tt := range bodies {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				transport := refusing(t, w, tt.body)
-				start := time.Now()
-				suite.Diff(t, "status", 200, send(t, transport, get(w)).StatusCode)
-				suite.Diff(t, "time taken", tt.took.String(), time.Since(start).String())
-			})
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			transport := refusing(t, w, tt.body)
+			start := time.Now()
+			suite.Diff(t, "status", 200, send(t, transport, get(w)).StatusCode)
+			suite.Diff(t, "time taken", tt.took.String(), time.Since(start).String())
 		})
 	}
 }
 
 func TestTransport_bodyOfA401IsTheCallersIfTheRenewalFails(t *testing.T) {
 	for _, tt := range bodies {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				transport := refusing(t, w, tt.body)
-				w.Fail(-1, netoauthtest.Status(401))
-				start := time.Now()
-				resp := send(t, transport, get(w))
-				suite.Diff(t, "status", 401, resp.StatusCode)
-				suite.Diff(t, "time taken", tt.took.String(), time.Since(start).String())
-				if resp.Body == nil {
-					return
-				}
-				got, err := io.ReadAll(io.LimitReader(resp.Body, 1<<17)) // of a body that ends too late
-				suite.Diff(t, "what was kept", tt.kept, string(got))
-				if err != tt.end {
-					t.Errorf("read, and then %v, want %v", err, tt.end)
-				}
-				if n, err := resp.Body.Read(make([]byte, 1)); n != 0 || err == nil {
-					t.Errorf("after its end, %d bytes and %v", n, err)
-				}
-				suite.Diff(t, "error of Close", nil, resp.Body.Close())
-			})
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			transport := refusing(t, w, tt.body)
+			w.Fail(-1, netoauthtest.Status(401))
+			start := time.Now()
+			resp := send(t, transport, get(w))
+			suite.Diff(t, "status", 401, resp.StatusCode)
+			suite.Diff(t, "time taken", tt.took.String(), time.Since(start).String())
+			if resp.Body == nil {
+				return
+			}
+			got, err := io.ReadAll(io.LimitReader(resp.Body, 1<<17)) // of a body that ends too late
+			suite.Diff(t, "what was kept", tt.kept, string(got))
+			if err != tt.end {
+				t.Errorf("read, and then %v, want %v", err, tt.end)
+			}
+			if n, err := resp.Body.Read(make([]byte, 1)); n != 0 || err == nil {
+				t.Errorf("after its end, %d bytes and %v", n, err)
+			}
+			suite.Diff(t, "error of Close", nil, resp.Body.Close())
 		})
 	}
 }
@@ -221,10 +217,8 @@ func TestTransport_401ThatStartsNoWaitIsNotTouched(t *testing.T) {
 		}},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				tt.test(t, w, refusing(t, w, whole("no such token")))
-			})
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			tt.test(t, w, refusing(t, w, whole("no such token")))
 		})
 	}
 }

@@ -57,23 +57,21 @@ func TestTransport_aLateLookStartsNoExchange(t *testing.T) {
 		{"stale", 53 * time.Second},
 		{"spent", 61 * time.Second},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.SetLifetimes(time.Minute, time.Hour)
-				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-				client := w.Key.Client(w.Ctx)
-				if tt.age > 0 {
-					suite.MustGet(t, client, w.URL)
-					time.Sleep(tt.age)
-				}
-				before := w.Requests("")
-				getLate(t, w, client, func() {
-					suite.MustGet(t, client, w.URL)
-					synctest.Wait() // for the renewal that it has started
-				})
-				synctest.Wait()
-				suite.Diff(t, "token requests", 1, w.Requests("")-before)
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			w.SetLifetimes(time.Minute, time.Hour)
+			w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			client := w.Key.Client(w.Ctx)
+			if tt.age > 0 {
+				suite.MustGet(t, client, w.URL)
+				time.Sleep(tt.age)
+			}
+			before := w.Requests("")
+			getLate(t, w, client, func() {
+				suite.MustGet(t, client, w.URL)
+				synctest.Wait() // for the renewal that it has started
 			})
+			synctest.Wait()
+			suite.Diff(t, "token requests", 1, w.Requests("")-before)
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package live_test
 
 import (
-	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -48,15 +47,6 @@ func TestOptions_onTokenGetsEachTokenBeforeItIsUsed(t *testing.T) {
 		synctest.Wait()
 		if diff := cmp.Diff(issued[:len(used)], used); diff != "" || len(used) < 10 {
 			t.Errorf("tokens used (-issued +used):\n%s", diff)
-		}
-	})
-}
-
-func TestOptions_onTokenThatDoesNotReturn(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Key.OnToken = func(*oauth2.Token) { runtime.Goexit() }
-		if _, err := w.Key.TokenSource(w.Ctx).Token(); err == nil {
-			t.Error("a token, want an error")
 		}
 	})
 }

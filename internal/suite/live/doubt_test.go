@@ -27,29 +27,27 @@ func TestTransport_401HurtsNobodyElse(t *testing.T) {
 		"refused credentials": func(w *suite.World) { w.Fail(-1, netoauthtest.Status(401)) },
 		"no trouble":          func(*suite.World) {},
 	} {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.SetLifetimes(time.Hour, 2*time.Hour)
-				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-				w.Handle("/forbidden", netoauthtest.Status(401))
-				client := w.Key.Client(w.Ctx)
-				mustGetAtOnce(t, client, w.URL)
-				trouble(w)
-				var refused sync.WaitGroup
-				for n := range 600 {
-					if n%10 == 0 {
-						refused.Go(func() {
-							suite.Diff(t, "status of the API's own 401", 401, suite.MustGet(t, client, w.URL+"/forbidden"))
-						})
-						synctest.Wait()
-					}
-					mustGetAtOnce(t, client, w.URL)
-					time.Sleep(100 * time.Millisecond)
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			w.SetLifetimes(time.Hour, 2*time.Hour)
+			w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			w.Handle("/forbidden", netoauthtest.Status(401))
+			client := w.Key.Client(w.Ctx)
+			mustGetAtOnce(t, client, w.URL)
+			trouble(w)
+			var refused sync.WaitGroup
+			for n := range 600 {
+				if n%10 == 0 {
+					refused.Go(func() {
+						suite.Diff(t, "status of the API's own 401", 401, suite.MustGet(t, client, w.URL+"/forbidden"))
+					})
+					synctest.Wait()
 				}
-				refused.Wait()
-				time.Sleep(30 * time.Minute)
 				mustGetAtOnce(t, client, w.URL)
-			})
+				time.Sleep(100 * time.Millisecond)
+			}
+			refused.Wait()
+			time.Sleep(30 * time.Minute)
+			mustGetAtOnce(t, client, w.URL)
 		})
 	}
 }
@@ -206,6 +204,7 @@ func TestTransport_401AndTheEndOfTheContext(t *testing.T) {
 		start := time.Now()
 		resp := send(t, transport, get(w).WithContext(ctx))
 		suite.Diff(t, "time taken", "1s", time.Since(start).String())
+		suite.Diff(t, "status", 401, resp.StatusCode)
 		got, err := io.ReadAll(resp.Body)
 		suite.Diff(t, "body", "no such token <nil>", fmt.Sprint(string(got), " ", err))
 		suite.Diff(t, "error of Wait", nil, netoauth.Wait(w.Ctx, transport.Source))

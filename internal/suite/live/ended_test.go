@@ -84,35 +84,33 @@ func (h strikingHandler) Handle(context.Context, slog.Record) error {
 // As FailNow of a test does it.
 func TestOptions_goexitLeavesNobodyWaiting(t *testing.T) {
 	for place, use := range places {
-		t.Run(place, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Delay(time.Second)
-				src := use(w, &ender{times: 1, end: runtime.Goexit}).TokenSource(w.Ctx)
-				var all sync.WaitGroup
-				for range 3 {
-					all.Go(func() {
-						_, err := src.Token()
-						if err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
-							t.Errorf("error %v, want it to say what happened", err)
-						}
-						if errors.Is(err, netoauth.ErrRejected) {
-							t.Errorf("error %v is a refusal", err)
-						}
-					})
-				}
-				all.Wait()
-				suite.Diff(t, "Wait's error", nil, netoauth.Wait(w.Ctx, src), cmpopts.EquateErrors())
-				time.Sleep(time.Second)
-				suite.MustToken(t, src)
+		suite.RunInBubble(t, place, func(t *testing.T, w *suite.World) {
+			w.Delay(time.Second)
+			src := use(w, &ender{times: 1, end: runtime.Goexit}).TokenSource(w.Ctx)
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					_, err := src.Token()
+					if err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
+						t.Errorf("error %v, want it to say what happened", err)
+					}
+					if errors.Is(err, netoauth.ErrRejected) {
+						t.Errorf("error %v is a refusal", err)
+					}
+				})
+			}
+			all.Wait()
+			suite.Diff(t, "Wait's error", nil, netoauth.Wait(w.Ctx, src), cmpopts.EquateErrors())
+			time.Sleep(time.Second)
+			suite.MustToken(t, src)
 
-				// The session goes on, too: nothing that was used up is sent again.
-				logIns := w.Requests(netoauthtest.PasswordPath)
-				for range 3 {
-					time.Sleep(spent)
-					suite.MustToken(t, src)
-				}
-				suite.Diff(t, "log-ins after that", 0, w.Requests(netoauthtest.PasswordPath)-logIns)
-			})
+			// The session goes on, too: nothing that was used up is sent again.
+			logIns := w.Requests(netoauthtest.PasswordPath)
+			for range 3 {
+				time.Sleep(spent)
+				suite.MustToken(t, src)
+			}
+			suite.Diff(t, "log-ins after that", 0, w.Requests(netoauthtest.PasswordPath)-logIns)
 		})
 	}
 }
@@ -120,25 +118,23 @@ func TestOptions_goexitLeavesNobodyWaiting(t *testing.T) {
 // Nor does it take away a token in hand.
 func TestOptions_goexitInARenewalLeavesTheTokenInHand(t *testing.T) {
 	for place, use := range places {
-		t.Run(place, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				e := &ender{end: runtime.Goexit}
-				src := use(w, e).TokenSource(w.Ctx)
-				want := suite.MustToken(t, src)
-				time.Sleep(stale)
-				e.mu.Lock()
-				e.times = 1
-				e.mu.Unlock()
-				suite.Diff(t, "token in hand", want, suite.MustToken(t, src))
-				netoauth.Wait(w.Ctx, src)
-				suite.MustToken(t, src)
-				time.Sleep(2 * time.Second)
-				suite.MustToken(t, src)
-				netoauth.Wait(w.Ctx, src)
-				if suite.MustToken(t, src) == want {
-					t.Error("the next exchange has brought no token")
-				}
-			})
+		suite.RunInBubble(t, place, func(t *testing.T, w *suite.World) {
+			e := &ender{end: runtime.Goexit}
+			src := use(w, e).TokenSource(w.Ctx)
+			want := suite.MustToken(t, src)
+			time.Sleep(stale)
+			e.mu.Lock()
+			e.times = 1
+			e.mu.Unlock()
+			suite.Diff(t, "token in hand", want, suite.MustToken(t, src))
+			netoauth.Wait(w.Ctx, src)
+			suite.MustToken(t, src)
+			time.Sleep(2 * time.Second)
+			suite.MustToken(t, src)
+			netoauth.Wait(w.Ctx, src)
+			if suite.MustToken(t, src) == want {
+				t.Error("the next exchange has brought no token")
+			}
 		})
 	}
 }
@@ -189,17 +185,15 @@ func TestStore_goexitOfAMethodIsItsFailure(t *testing.T) {
 		"Update, before": func(s *store, f func(context.Context) error) { s.before = f },
 		"Update, after":  func(s *store, f func(context.Context) error) { s.after = f },
 	} {
-		t.Run(place, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				s := newStore(nil)
-				set(s, func(context.Context) error { runtime.Goexit(); return nil })
-				src := w.Credential(suite.Password, s.options()).TokenSource(w.Ctx)
-				suite.MustToken(t, src)
-				err := netoauth.StatusOf(src).StoreErr
-				if err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
-					t.Errorf("StoreErr is %v, want it to say what happened", err)
-				}
-			})
+		suite.RunInBubble(t, place, func(t *testing.T, w *suite.World) {
+			s := newStore(nil)
+			set(s, func(context.Context) error { runtime.Goexit(); return nil })
+			src := w.Credential(suite.Password, s.options()).TokenSource(w.Ctx)
+			suite.MustToken(t, src)
+			err := netoauth.StatusOf(src).StoreErr
+			if err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
+				t.Errorf("StoreErr is %v, want it to say what happened", err)
+			}
 		})
 	}
 }

@@ -48,29 +48,27 @@ func TestOptions_initialToken(t *testing.T) {
 		{name: "may be empty", tok: func(tok *oauth2.Token) { *tok = oauth2.Token{} }, login: 1},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				tok, err := w.Key.Token(w.Ctx)
-				if err != nil {
-					t.Fatal(err)
-				}
-				tt.tok(tok)
-				w.Key.InitialToken = tok
-				src := w.Key.TokenSource(w.Ctx)
-				stored := *tok
-				*tok = oauth2.Token{AccessToken: "the caller's variable", Expiry: time.Now().Add(time.Hour)}
-				time.Sleep(tt.wait)
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			tok, err := w.Key.Token(w.Ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.tok(tok)
+			w.Key.InitialToken = tok
+			src := w.Key.TokenSource(w.Ctx)
+			stored := *tok
+			*tok = oauth2.Token{AccessToken: "the caller's variable", Expiry: time.Now().Add(time.Hour)}
+			time.Sleep(tt.wait)
 
-				got, err := src.Token()
-				if err != nil {
-					t.Fatal(err)
-				}
-				requests := []int{w.Requests(netoauthtest.APIKeyPath), w.Requests(netoauthtest.RefreshPath)}
-				suite.Diff(t, "log-ins and refreshes", []int{1 + tt.login, tt.fresh}, requests)
-				if same := got.AccessToken == stored.AccessToken; same != (tt.login+tt.fresh == 0) {
-					t.Errorf("the token is the stored one: %v", same)
-				}
-			})
+			got, err := src.Token()
+			if err != nil {
+				t.Fatal(err)
+			}
+			requests := []int{w.Requests(netoauthtest.APIKeyPath), w.Requests(netoauthtest.RefreshPath)}
+			suite.Diff(t, "log-ins and refreshes", []int{1 + tt.login, tt.fresh}, requests)
+			if same := got.AccessToken == stored.AccessToken; same != (tt.login+tt.fresh == 0) {
+				t.Errorf("the token is the stored one: %v", same)
+			}
 		})
 	}
 }
@@ -92,26 +90,24 @@ func TestOptions_initialTokenThatIsStaleIsRenewedFirst(t *testing.T) {
 		{name: "a fault, three times", fault: netoauthtest.Status(503), waits: 2 * time.Second, same: true},
 		{name: "hanging", fault: netoauthtest.Hang(), waits: 5 * time.Second, same: true},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				tok, err := w.Key.Token(w.Ctx)
-				if err != nil {
-					t.Fatal(err)
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			tok, err := w.Key.Token(w.Ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Key.InitialToken = tok
+			time.Sleep(256 * time.Second)
+			w.Delay(tt.delay)
+			w.Fail(-1, tt.fault)
+			src := w.Key.TokenSource(w.Ctx)
+			start := time.Now()
+			for range 2 { // the second is not held back
+				got := suite.MustToken(t, src)
+				suite.Diff(t, "token is the stored one", tt.same, got == tok.AccessToken)
+				if took := time.Since(start); took > tt.waits {
+					t.Errorf("waited %v, want %v at most", took, tt.waits)
 				}
-				w.Key.InitialToken = tok
-				time.Sleep(256 * time.Second)
-				w.Delay(tt.delay)
-				w.Fail(-1, tt.fault)
-				src := w.Key.TokenSource(w.Ctx)
-				start := time.Now()
-				for range 2 { // the second is not held back
-					got := suite.MustToken(t, src)
-					suite.Diff(t, "token is the stored one", tt.same, got == tok.AccessToken)
-					if took := time.Since(start); took > tt.waits {
-						t.Errorf("waited %v, want %v at most", took, tt.waits)
-					}
-				}
-			})
+			}
 		})
 	}
 }

@@ -119,6 +119,11 @@ func TestOptions_loggerWarnsOfEachFallBack(t *testing.T) {
 			o.InitialToken = &oauth2.Token{RefreshToken: "refused"}
 			return signIn(t, w, suite.Refresh, o)
 		}},
+		{"a refresh token that met a fault", fallBack, func(t *testing.T, w *suite.World, o netoauth.Options) suite.Credential {
+			o.InitialToken = mustLogIn(t, w, spent)
+			w.Fail(-1, netoauthtest.Status(500), netoauthtest.RefreshPath)
+			return w.Credential(suite.Password, o)
+		}},
 		{"a wrong clock", []string{"account", "clock_off_by", "flow", "level"}, func(t *testing.T, w *suite.World, o netoauth.Options) suite.Credential {
 			w.SetClock(time.Hour)
 			return w.Credential(suite.APIKey, o)
@@ -139,37 +144,17 @@ func TestOptions_loggerWarnsOfEachFallBack(t *testing.T) {
 			return w.Credential(suite.Password, o)
 		}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				r := new(records)
-				suite.MustToken(t, tt.make(t, w, netoauth.Options{Logger: r.logger()}).TokenSource(w.Ctx))
-				var levels []any
-				var keys [][]string
-				for _, record := range r.take(t) {
-					levels = append(levels, record["level"])
-					keys = append(keys, slices.Sorted(maps.Keys(record)))
-				}
-				suite.Diff(t, "levels", []any{"WARN", "DEBUG"}, levels)
-				suite.Diff(t, "keys", [][]string{tt.keys, issued}, keys)
-			})
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			r := new(records)
+			suite.MustToken(t, tt.make(t, w, netoauth.Options{Logger: r.logger()}).TokenSource(w.Ctx))
+			var levels []any
+			var keys [][]string
+			for _, record := range r.take(t) {
+				levels = append(levels, record["level"])
+				keys = append(keys, slices.Sorted(maps.Keys(record)))
+			}
+			suite.Diff(t, "levels", []any{"WARN", "DEBUG"}, levels)
+			suite.Diff(t, "keys", [][]string{tt.keys, issued}, keys)
 		})
 	}
-}
-
-// The fall-back to a log-in after a fault with the refresh token says so.
-func TestOptions_loggerWarnsOfALogInAfterAFault(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		j := new(suite.Journal)
-		o := j.Options()
-		o.InitialToken = mustLogIn(t, w, spent)
-		w.Fail(-1, netoauthtest.Status(500), netoauthtest.RefreshPath)
-		src := w.Credential(suite.Password, o).TokenSource(w.Ctx)
-		suite.MustToken(t, src)
-		suite.Diff(t, "callbacks", []string{"WARN", "OnToken", "OnExchange", "DEBUG"}, j.Take())
-
-		w.Fail(0, nil)
-		time.Sleep(spent)
-		suite.MustToken(t, src)
-		suite.Diff(t, "callbacks of the refresh that follows", []string{"OnToken", "OnExchange", "DEBUG"}, j.Take())
-	})
 }

@@ -35,21 +35,19 @@ func TestRefresh_whileThatWorksElseLogIn(t *testing.T) {
 			want:    map[string]int{login: 1, refresh: 1}, fails: true},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.SetLifetimes(5*time.Minute, tt.refresh)
-				src := w.User.TokenSource(w.Ctx)
-				suite.MustToken(t, src)
-				time.Sleep(5 * time.Minute)
-				if tt.trouble != nil {
-					tt.trouble(w)
-				}
-				if _, err := src.Token(); (err != nil) != tt.fails {
-					t.Errorf("error %v", err)
-				}
-				got := map[string]int{login: w.Requests(login), refresh: w.Requests(refresh)}
-				suite.Diff(t, "token requests", tt.want, got)
-			})
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			w.SetLifetimes(5*time.Minute, tt.refresh)
+			src := w.User.TokenSource(w.Ctx)
+			suite.MustToken(t, src)
+			time.Sleep(5 * time.Minute)
+			if tt.trouble != nil {
+				tt.trouble(w)
+			}
+			if _, err := src.Token(); (err != nil) != tt.fails {
+				t.Errorf("error %v", err)
+			}
+			got := map[string]int{login: w.Requests(login), refresh: w.Requests(refresh)}
+			suite.Diff(t, "token requests", tt.want, got)
 		})
 	}
 }
@@ -63,18 +61,16 @@ func TestRefresh_brokenEndpointStarvesNobody(t *testing.T) {
 		"no answer":   netoauthtest.Hang(),
 		"Retry-After": netoauthtest.Status(429, "Retry-After", "30"),
 	} {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Fail(-1, fault, netoauthtest.RefreshPath)
-				src := w.User.TokenSource(w.Ctx)
-				for range 3600 {
-					suite.MustToken(t, src)
-					time.Sleep(time.Second)
-				}
-				if n := w.Requests(""); n > 80 {
-					t.Errorf("%d token requests, want at most 80", n)
-				}
-			})
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			w.Fail(-1, fault, netoauthtest.RefreshPath)
+			src := w.User.TokenSource(w.Ctx)
+			for range 3600 {
+				suite.MustToken(t, src)
+				time.Sleep(time.Second)
+			}
+			if n := w.Requests(""); n > 80 {
+				t.Errorf("%d token requests, want at most 80", n)
+			}
 		})
 	}
 }
@@ -114,20 +110,18 @@ func TestRefresh_sameTokenKeepsItsEnd(t *testing.T) {
 		"left out":            `{"access_token":"t2","expires_in":300}`,
 		"with an unknown end": `{"access_token":"t2","expires_in":300,"refresh_token":"same","refresh_expires_in":0}`,
 	} {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Fail(1, suite.Answer(200,
-					`{"access_token":"t1","expires_in":300,"refresh_token":"same","refresh_expires_in":500}`))
-				src := w.Key.TokenSource(w.Ctx)
-				suite.MustToken(t, src)
-				time.Sleep(300 * time.Second)
-				w.Fail(-1, suite.Answer(200, again))
-				suite.MustToken(t, src)
-				time.Sleep(300 * time.Second)
-				suite.MustToken(t, src)
-				suite.Diff(t, "log-ins and refreshes", []int{2, 1},
-					[]int{w.Requests(netoauthtest.APIKeyPath), w.Requests(netoauthtest.RefreshPath)})
-			})
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			w.Fail(1, suite.Answer(200,
+				`{"access_token":"t1","expires_in":300,"refresh_token":"same","refresh_expires_in":500}`))
+			src := w.Key.TokenSource(w.Ctx)
+			suite.MustToken(t, src)
+			time.Sleep(300 * time.Second)
+			w.Fail(-1, suite.Answer(200, again))
+			suite.MustToken(t, src)
+			time.Sleep(300 * time.Second)
+			suite.MustToken(t, src)
+			suite.Diff(t, "log-ins and refreshes", []int{2, 1},
+				[]int{w.Requests(netoauthtest.APIKeyPath), w.Requests(netoauthtest.RefreshPath)})
 		})
 	}
 }
@@ -150,13 +144,6 @@ func TestRefresh_tokenWithoutAnExpiryHasARefreshTokenWithoutAnEnd(t *testing.T) 
 		suite.Diff(t, "the token after a refresh", "t2", suite.MustToken(t, src))
 		suite.Diff(t, "log-ins and refreshes", []int{1, 1},
 			[]int{w.Requests(netoauthtest.APIKeyPath), w.Requests(netoauthtest.RefreshPath)})
-	})
-}
-
-func TestRefresh_refusedWithoutALogInIsRejected(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		_, err := (&netoauth.Refresh{URL: w.URL, RefreshToken: "not one of theirs"}).TokenSource(w.Ctx).Token()
-		suite.WantError(t, err, netoauth.ErrRejected)
 	})
 }
 

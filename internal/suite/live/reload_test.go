@@ -385,32 +385,28 @@ func TestReload_anyOfItsFieldsMayBeNew(t *testing.T) {
 		"AppKey":       func(k *netoauth.APIKey) { k.AppKey = "old key" },
 		"SharedSecret": func(k *netoauth.APIKey) { k.SharedSecret = "old secret" },
 	} {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				k := *w.Key
-				change(&k)
-				k.Reload = func(context.Context) (*netoauth.APIKey, error) { return w.Key, nil }
-				suite.MustToken(t, k.TokenSource(w.Ctx))
-			})
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			k := *w.Key
+			change(&k)
+			k.Reload = func(context.Context) (*netoauth.APIKey, error) { return w.Key, nil }
+			suite.MustToken(t, k.TokenSource(w.Ctx))
 		})
 	}
-	t.Run("Username", func(t *testing.T) {
-		suite.InBubble(t, func(t *testing.T, w *suite.World) {
-			p := *w.User
-			p.Username = "old@example.com"
-			p.Reload = func(context.Context) (*netoauth.Password, error) { return w.User, nil }
-			var seen []string
-			p.OnExchange = func(e netoauth.Exchange) { seen = append(seen, e.Account) }
-			src := p.TokenSource(w.Ctx)
-			suite.MustToken(t, src)
-			w.Fail(-1, netoauthtest.Status(401))
-			time.Sleep(spent)
-			_, err := src.Token()
-			suite.Diff(t, "Exchange.Account", []string{w.Username, w.Username}, seen)
-			if !strings.Contains(fmt.Sprint(err), w.Username) {
-				t.Errorf("error %v, want it to name %s", err, w.Username)
-			}
-		})
+	suite.RunInBubble(t, "Username", func(t *testing.T, w *suite.World) {
+		p := *w.User
+		p.Username = "old@example.com"
+		p.Reload = func(context.Context) (*netoauth.Password, error) { return w.User, nil }
+		var seen []string
+		p.OnExchange = func(e netoauth.Exchange) { seen = append(seen, e.Account) }
+		src := p.TokenSource(w.Ctx)
+		suite.MustToken(t, src)
+		w.Fail(-1, netoauthtest.Status(401))
+		time.Sleep(spent)
+		_, err := src.Token()
+		suite.Diff(t, "Exchange.Account", []string{w.Username, w.Username}, seen)
+		if !strings.Contains(fmt.Sprint(err), w.Username) {
+			t.Errorf("error %v, want it to name %s", err, w.Username)
+		}
 	})
 }
 
@@ -424,18 +420,16 @@ func TestReload_comesAfterTheSecondSignature(t *testing.T) {
 		{"the clock alone is wrong", "", 0, 2},
 		{"the secret, too", replaced, 1, 4},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.SetClock(time.Hour)
-				asked := 0
-				src := reloadings["API key"].make(w, tt.secret, netoauth.Options{}, func(context.Context) (*reloaded, error) {
-					asked++
-					return new(reloaded), nil
-				}).TokenSource(w.Ctx)
-				suite.MustToken(t, src)
-				suite.Diff(t, "times that Reload was asked", tt.asked, asked)
-				suite.Diff(t, "log-ins", tt.want, w.Requests(""))
-			})
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			w.SetClock(time.Hour)
+			asked := 0
+			src := reloadings["API key"].make(w, tt.secret, netoauth.Options{}, func(context.Context) (*reloaded, error) {
+				asked++
+				return new(reloaded), nil
+			}).TokenSource(w.Ctx)
+			suite.MustToken(t, src)
+			suite.Diff(t, "times that Reload was asked", tt.asked, asked)
+			suite.Diff(t, "log-ins", tt.want, w.Requests(""))
 		})
 	}
 }

@@ -40,25 +40,23 @@ func TestTokenSource_errorSaysWhenTheNextTryIs(t *testing.T) {
 		"no connection": netoauthtest.Drop(),
 		"Retry-After":   netoauthtest.Status(429, "Retry-After", "90"),
 	} {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Fail(-1, fault)
-				src := w.Key.TokenSource(w.Ctx)
-				_, err := src.Token()
-				wait := nextTryIn(t, err)
-				tries := w.Requests("")
-				for left := wait; left > 0; left -= time.Second {
-					_, err = src.Token()
-					suite.Diff(t, "the next try by a later error", left.String(), nextTryIn(t, err).String())
-					suite.Diff(t, "token requests", tries, w.Requests(""))
-					if left > time.Second {
-						time.Sleep(time.Second)
-					}
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			w.Fail(-1, fault)
+			src := w.Key.TokenSource(w.Ctx)
+			_, err := src.Token()
+			wait := nextTryIn(t, err)
+			tries := w.Requests("")
+			for left := wait; left > 0; left -= time.Second {
+				_, err = src.Token()
+				suite.Diff(t, "the next try by a later error", left.String(), nextTryIn(t, err).String())
+				suite.Diff(t, "token requests", tries, w.Requests(""))
+				if left > time.Second {
+					time.Sleep(time.Second)
 				}
-				time.Sleep(time.Second)
-				w.Fail(0, nil)
-				suite.MustToken(t, src)
-			})
+			}
+			time.Sleep(time.Second)
+			w.Fail(0, nil)
+			suite.MustToken(t, src)
 		})
 	}
 }
@@ -67,8 +65,12 @@ func TestTokenSource_errorDuringBackOffIsTheLastOne(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.Fail(-1, netoauthtest.Status(403, "Retry-After", "60"))
 		client := w.Key.Client(w.Ctx)
+		client.Get(w.URL)
+		w.Delay(time.Second)
 		for range 3 {
+			start := time.Now()
 			_, err := client.Get(w.URL)
+			suite.Diff(t, "time until the error", "0s", time.Since(start).String())
 			suite.WantError(t, err, netoauth.ErrRejected)
 			e, answered := errors.AsType[*netoauth.Error](err)
 			if !answered || e.StatusCode != 403 || e.RetryAfter != time.Minute {

@@ -80,20 +80,18 @@ func TestStore_401(t *testing.T) {
 // takes but does not fulfil.
 func TestStore_401AfterEachRenewalOfAnotherProgramLeadsToNoExchange(t *testing.T) {
 	for _, status := range []int{200, 304, 403, 404} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Handle("/", netoauthtest.Status(status))
-				s := newStore(mustLogIn(t, w, 0))
-				client := w.Credential(suite.Refresh, s.options()).Client(w.Ctx)
-				suite.MustGet(t, client, w.URL+"/")
-				for range 5 {
-					w.RevokeAccessTokens()
-					renew(t, w, s.get(), s)
-					before := w.Requests("")
-					suite.Diff(t, "status", status, suite.MustGet(t, client, w.URL+"/"))
-					suite.Diff(t, "token requests", 0, w.Requests("")-before)
-				}
-			})
+		suite.RunInBubble(t, fmt.Sprint(status), func(t *testing.T, w *suite.World) {
+			w.Handle("/", netoauthtest.Status(status))
+			s := newStore(mustLogIn(t, w, 0))
+			client := w.Credential(suite.Refresh, s.options()).Client(w.Ctx)
+			suite.MustGet(t, client, w.URL+"/")
+			for range 5 {
+				w.RevokeAccessTokens()
+				renew(t, w, s.get(), s)
+				before := w.Requests("")
+				suite.Diff(t, "status", status, suite.MustGet(t, client, w.URL+"/"))
+				suite.Diff(t, "token requests", 0, w.Requests("")-before)
+			}
 		})
 	}
 }

@@ -40,20 +40,18 @@ func TestStore_freshTokenIsTakenOver(t *testing.T) {
 
 func TestStore_renewalTakesOverWhatAnotherProgramStored(t *testing.T) {
 	for name, age := range map[string]time.Duration{"stale": stale, "spent": spent} {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				s := newStore(mustLogIn(t, w, 0))
-				src := w.Credential(suite.Refresh, s.options()).TokenSource(w.Ctx)
-				suite.MustToken(t, src)
-				time.Sleep(age)
-				next := renew(t, w, s.get(), s)
-				s.Take()
-				src.Token()
-				netoauth.Wait(w.Ctx, src)
-				suite.Diff(t, "token", next.AccessToken, suite.MustToken(t, src))
-				suite.Diff(t, "calls and callbacks", []string{"Load", "DEBUG"}, s.Take())
-				suite.Diff(t, "token requests", 2, w.Requests(""))
-			})
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			s := newStore(mustLogIn(t, w, 0))
+			src := w.Credential(suite.Refresh, s.options()).TokenSource(w.Ctx)
+			suite.MustToken(t, src)
+			time.Sleep(age)
+			next := renew(t, w, s.get(), s)
+			s.Take()
+			src.Token()
+			netoauth.Wait(w.Ctx, src)
+			suite.Diff(t, "token", next.AccessToken, suite.MustToken(t, src))
+			suite.Diff(t, "calls and callbacks", []string{"Load", "DEBUG"}, s.Take())
+			suite.Diff(t, "token requests", 2, w.Requests(""))
 		})
 	}
 }

@@ -39,45 +39,41 @@ func TestStore_refreshTokenUsedIsTheStoredOne(t *testing.T) {
 
 func TestStore_isLeftAloneByTokenOfALogIn(t *testing.T) {
 	for _, flow := range []suite.Flow{suite.APIKey, suite.Password} {
-		t.Run(flow.Name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				s := newStore(mustLogIn(t, w, 0))
-				if _, err := w.Credential(flow, s.options()).Token(w.Ctx); err != nil {
-					t.Fatal(err)
-				}
-				suite.Diff(t, "calls and callbacks", []string{"OnToken", "OnExchange", "DEBUG"}, s.Take())
-				suite.Diff(t, "refreshes", 0, w.Requests(netoauthtest.RefreshPath))
-			})
+		suite.RunInBubble(t, flow.Name, func(t *testing.T, w *suite.World) {
+			s := newStore(mustLogIn(t, w, 0))
+			if _, err := w.Credential(flow, s.options()).Token(w.Ctx); err != nil {
+				t.Fatal(err)
+			}
+			suite.Diff(t, "calls and callbacks", []string{"OnToken", "OnExchange", "DEBUG"}, s.Take())
+			suite.Diff(t, "refreshes", 0, w.Requests(netoauthtest.RefreshPath))
 		})
 	}
 }
 
 func TestStore_isUsedByTokenOfRefresh(t *testing.T) {
 	for name, age := range map[string]time.Duration{"fresh": 0, "stale": stale, "spent": spent} {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				sent := recordRefreshes(w)
-				first := mustLogIn(t, w, age)
-				s := newStore(first)
-				r := refreshWith(w, "an older one", s.options())
-				tok, err := r.Token(w.Ctx)
-				if err != nil {
-					t.Fatal(err)
-				}
-				suite.Diff(t, "stored tokens", plain(tok).RefreshToken, s.get().RefreshToken)
-				again, err := r.Token(w.Ctx)
-				if err != nil || again.AccessToken == tok.AccessToken {
-					t.Errorf("the second: error %v, or the same token; want another", err)
-				}
-				suite.Diff(t, "refresh tokens sent", []string{first.RefreshToken, tok.RefreshToken}, sent.Take())
-				once := []string{"Update", "stored", "OnToken", "OnExchange", "DEBUG"}
-				suite.Diff(t, "calls and callbacks", slices.Concat(once, once), s.Take())
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			sent := recordRefreshes(w)
+			first := mustLogIn(t, w, age)
+			s := newStore(first)
+			r := refreshWith(w, "an older one", s.options())
+			tok, err := r.Token(w.Ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			suite.Diff(t, "stored tokens", plain(tok).RefreshToken, s.get().RefreshToken)
+			again, err := r.Token(w.Ctx)
+			if err != nil || again.AccessToken == tok.AccessToken {
+				t.Errorf("the second: error %v, or the same token; want another", err)
+			}
+			suite.Diff(t, "refresh tokens sent", []string{first.RefreshToken, tok.RefreshToken}, sent.Take())
+			once := []string{"Update", "stored", "OnToken", "OnExchange", "DEBUG"}
+			suite.Diff(t, "calls and callbacks", slices.Concat(once, once), s.Take())
 
-				s.before = failing
-				_, err = r.Token(w.Ctx)
-				suite.WantError(t, err, errStore)
-				suite.Diff(t, "refresh tokens sent", nothing, sent.Take())
-			})
+			s.before = failing
+			_, err = r.Token(w.Ctx)
+			suite.WantError(t, err, errStore)
+			suite.Diff(t, "refresh tokens sent", nothing, sent.Take())
 		})
 	}
 }
@@ -124,58 +120,38 @@ func TestStore_refreshDoesNotTryItsOwnTokenTwice(t *testing.T) {
 		{"both refused", "stored", "own", []string{"stored", "own", "stored", "stored"}},
 		{"the same", "stored", "stored", []string{"stored", "stored", "stored"}},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				sent := recordRefreshes(w)
-				s := newStore(&oauth2.Token{RefreshToken: tt.stored})
-				src := refreshWith(w, tt.own, s.options()).TokenSource(w.Ctx)
-				for range 3 {
-					_, err := src.Token()
-					suite.WantError(t, err, netoauth.ErrRejected)
-					time.Sleep(3 * time.Minute)
-				}
-				suite.Diff(t, "refresh tokens sent", tt.want, sent.Take())
-			})
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			sent := recordRefreshes(w)
+			s := newStore(&oauth2.Token{RefreshToken: tt.stored})
+			src := refreshWith(w, tt.own, s.options()).TokenSource(w.Ctx)
+			for range 3 {
+				_, err := src.Token()
+				suite.WantError(t, err, netoauth.ErrRejected)
+				time.Sleep(3 * time.Minute)
+			}
+			suite.Diff(t, "refresh tokens sent", tt.want, sent.Take())
 		})
 	}
 }
 
-// RefreshToken was used up long ago, by an earlier run. To send it again once the fault has passed would end the
-// session.
-func TestStore_refusalsThatPassLoseNoSession(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		own := mustLogIn(t, w, 0)
-		s := newStore(nil)
-		renew(t, w, own, s)
-		time.Sleep(spent)
-		src := refreshWith(w, own.RefreshToken, s.options()).TokenSource(w.Ctx)
-		w.Fail(-1, netoauthtest.Status(403)) // an IP allow list
-		for range 3 {
-			_, err := src.Token()
-			suite.WantError(t, err, netoauth.ErrRejected)
-			time.Sleep(2 * time.Minute)
-		}
-		w.Fail(0, nil)
-		suite.MustToken(t, src)
-	})
-}
-
-// The stored session begins with Refresh's own refresh token, which is used up.
-func TestStore_refusalThatIsNotOfTheTokenLosesNoSession(t *testing.T) {
+// The stored session begins with Refresh's own refresh token, which was used up long ago, by an earlier run. To send it
+// again once the refusals of, say, an IP allow list are over would end the session.
+func TestStore_refusalsThatAreNotOfTheTokenLoseNoSession(t *testing.T) {
 	for _, status := range []int{403, 404} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				own := mustLogIn(t, w, 0)
-				s := newStore(nil)
-				renew(t, w, own, s)
-				time.Sleep(spent)
-				src := refreshWith(w, own.RefreshToken, s.options()).TokenSource(w.Ctx)
-				w.Fail(1, netoauthtest.Status(status))
+		suite.RunInBubble(t, fmt.Sprint(status), func(t *testing.T, w *suite.World) {
+			own := mustLogIn(t, w, 0)
+			s := newStore(nil)
+			renew(t, w, own, s)
+			time.Sleep(spent)
+			src := refreshWith(w, own.RefreshToken, s.options()).TokenSource(w.Ctx)
+			w.Fail(-1, netoauthtest.Status(status))
+			for range 3 {
 				_, err := src.Token()
 				suite.WantError(t, err, netoauth.ErrRejected)
 				time.Sleep(2 * time.Minute)
-				suite.MustToken(t, src)
-			})
+			}
+			w.Fail(0, nil)
+			suite.MustToken(t, src)
 		})
 	}
 }
@@ -216,24 +192,22 @@ func TestStore_doesNotKnowWhenTheRefreshTokenEnds(t *testing.T) {
 // Another program's success with another refresh token says that refreshing works again.
 func TestStore_refreshesWithATokenTakenOverAfterAFault(t *testing.T) {
 	for _, flow := range []suite.Flow{suite.APIKey, suite.Password} {
-		t.Run(flow.Name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				s := newStore(mustLogIn(t, w, 0))
-				src := w.Credential(flow, s.options()).TokenSource(w.Ctx)
-				suite.MustToken(t, src)
-				time.Sleep(stale)
-				w.Fail(1, netoauthtest.Status(503))
-				suite.MustToken(t, src)
-				netoauth.Wait(w.Ctx, src)
-				renew(t, w, s.get(), s)
-				time.Sleep(2 * time.Second)
-				suite.MustToken(t, src)
-				netoauth.Wait(w.Ctx, src) // has taken it over
-				logIns := w.Requests("") - w.Requests(netoauthtest.RefreshPath)
-				time.Sleep(spent)
-				suite.MustToken(t, src)
-				suite.Diff(t, "log-ins", logIns, w.Requests("")-w.Requests(netoauthtest.RefreshPath))
-			})
+		suite.RunInBubble(t, flow.Name, func(t *testing.T, w *suite.World) {
+			s := newStore(mustLogIn(t, w, 0))
+			src := w.Credential(flow, s.options()).TokenSource(w.Ctx)
+			suite.MustToken(t, src)
+			time.Sleep(stale)
+			w.Fail(1, netoauthtest.Status(503))
+			suite.MustToken(t, src)
+			netoauth.Wait(w.Ctx, src)
+			renew(t, w, s.get(), s)
+			time.Sleep(2 * time.Second)
+			suite.MustToken(t, src)
+			netoauth.Wait(w.Ctx, src) // has taken it over
+			logIns := w.Requests("") - w.Requests(netoauthtest.RefreshPath)
+			time.Sleep(spent)
+			suite.MustToken(t, src)
+			suite.Diff(t, "log-ins", logIns, w.Requests("")-w.Requests(netoauthtest.RefreshPath))
 		})
 	}
 }

@@ -29,21 +29,6 @@ func TestStore_updateLooksOnceMore(t *testing.T) {
 	})
 }
 
-// An exchange before it is told once.
-func TestStore_takeoverInUpdateTellsOfNoExchange(t *testing.T) {
-	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-		s := newStore(mustLogIn(t, w, spent))
-		src := of(s.options()).TokenSource(w.Ctx)
-		suite.MustToken(t, src)
-		time.Sleep(spent)
-		next := renew(t, w, s.get(), nil)
-		s.before = func(context.Context) error { s.put(next); return nil }
-		s.Take()
-		suite.Diff(t, "token", next.AccessToken, suite.MustToken(t, src))
-		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "DEBUG"}, s.Take())
-	})
-}
-
 func TestStore_hasTheNewTokenBeforeAnybodyElse(t *testing.T) {
 	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
 		s := newStore(mustLogIn(t, w, spent))
@@ -166,21 +151,19 @@ func TestStore_updateThatFailsAfterItsExchange(t *testing.T) {
 // What the Store says of itself after an exchange that failed is told beside what the API said.
 func TestStore_updateThatFailsAfterAFailedExchange(t *testing.T) {
 	for name, tt := range map[string]struct{ update, want error }{"of its own": {errStore, errStore}, "the exchange's": {}} {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Fail(-1, netoauthtest.Status(503, "Retry-After", "1"))
-				s := newStore(nil)
-				o := s.options()
-				o.Store = unlocking{s, tt.update}
-				var e netoauth.Exchange
-				o.OnExchange = func(of netoauth.Exchange) { e = of }
-				src := w.Credential(suite.Password, o).TokenSource(w.Ctx)
-				src.Token()
-				suite.Diff(t, "StoreErr", tt.want, e.StoreErr, cmpopts.EquateErrors())
-				suite.Diff(t, "StoreErr of StatusOf", tt.want, netoauth.StatusOf(src).StoreErr, cmpopts.EquateErrors())
-				apiErr, _ := errors.AsType[*netoauth.Error](e.Err)
-				suite.Diff(t, "the API's answer", 503, apiErr.StatusCode)
-			})
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			w.Fail(-1, netoauthtest.Status(503, "Retry-After", "1"))
+			s := newStore(nil)
+			o := s.options()
+			o.Store = unlocking{s, tt.update}
+			var e netoauth.Exchange
+			o.OnExchange = func(of netoauth.Exchange) { e = of }
+			src := w.Credential(suite.Password, o).TokenSource(w.Ctx)
+			src.Token()
+			suite.Diff(t, "StoreErr", tt.want, e.StoreErr, cmpopts.EquateErrors())
+			suite.Diff(t, "StoreErr of StatusOf", tt.want, netoauth.StatusOf(src).StoreErr, cmpopts.EquateErrors())
+			apiErr, _ := errors.AsType[*netoauth.Error](e.Err)
+			suite.Diff(t, "the API's answer", 503, apiErr.StatusCode)
 		})
 	}
 }
@@ -240,23 +223,21 @@ func TestStore_callersContextEndsItsOwnWaitAlone(t *testing.T) {
 			s.after = func(context.Context) error { time.Sleep(3 * time.Second); return nil }
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-				s := newStore(mustLogIn(t, w, spent))
-				hold(w, s)
-				client := w.Credential(suite.Refresh, s.options()).Client(w.Ctx)
-				ctx, cancel := context.WithTimeout(w.Ctx, time.Second)
-				defer cancel()
-				start := time.Now()
-				req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
-				_, err := client.Do(req)
-				suite.WantError(t, err, context.DeadlineExceeded)
-				suite.Diff(t, "the first caller's wait", "1s", time.Since(start).String())
-				suite.Diff(t, "the second caller's status", 200, suite.MustGet(t, client, w.URL))
-				suite.Diff(t, "time until the second caller was served", "3s", time.Since(start).String())
-				suite.Diff(t, "token requests", 2, w.Requests(""))
-			})
+		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
+			w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			s := newStore(mustLogIn(t, w, spent))
+			hold(w, s)
+			client := w.Credential(suite.Refresh, s.options()).Client(w.Ctx)
+			ctx, cancel := context.WithTimeout(w.Ctx, time.Second)
+			defer cancel()
+			start := time.Now()
+			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
+			_, err := client.Do(req)
+			suite.WantError(t, err, context.DeadlineExceeded)
+			suite.Diff(t, "the first caller's wait", "1s", time.Since(start).String())
+			suite.Diff(t, "the second caller's status", 200, suite.MustGet(t, client, w.URL))
+			suite.Diff(t, "time until the second caller was served", "3s", time.Since(start).String())
+			suite.Diff(t, "token requests", 2, w.Requests(""))
 		})
 	}
 }

@@ -1,11 +1,8 @@
 package live_test
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -101,22 +98,6 @@ func TestTransport_401ToAReplacedTokenRenewsNothing(t *testing.T) {
 	})
 }
 
-func TestTransport_401ToAnUnrepeatableRequestRenewsToo(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		client := w.Key.Client(w.Ctx)
-		suite.MustGet(t, client, w.URL)
-		w.RevokeAccessTokens()
-		for i, want := range []int{401, 200} {
-			resp, err := client.Post(w.URL, "text/plain", io.MultiReader(strings.NewReader("x")))
-			if err != nil || resp.StatusCode != want {
-				t.Errorf("request %d: %v, %v; want %d", i, resp, err, want)
-			}
-			synctest.Wait()
-		}
-	})
-}
-
 func TestTransport_401ReachesTheCallerIfTheRenewalFails(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.Handle("/", http.NotFoundHandler())
@@ -145,22 +126,5 @@ func TestTransport_401WhileRenewalsFailLeavesTheToken(t *testing.T) {
 		suite.Diff(t, "status of the API's own 401", 401, suite.MustGet(t, client, w.URL+"/forbidden"))
 		suite.Diff(t, "status with the token in hand", 200, suite.MustGet(t, client, w.URL))
 		suite.Diff(t, "token requests during back-off", 0, w.Requests("")-before)
-	})
-}
-
-func TestTransport_401WaitsNoLongerThanTheContext(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", netoauthtest.Status(401))
-		src := w.Key.TokenSource(w.Ctx)
-		suite.MustToken(t, src)
-		w.Delay(20 * time.Second)
-		ctx, cancel := context.WithTimeout(w.Ctx, time.Second)
-		defer cancel()
-		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
-		start := time.Now()
-		resp, err := (&netoauth.Transport{Source: src, Base: w.InProcess().Transport}).RoundTrip(req)
-		if took := time.Since(start); took != time.Second || err != nil || resp.StatusCode != 401 {
-			t.Errorf("%v, %v after %v; want the 401 after 1s", resp, err, took)
-		}
 	})
 }

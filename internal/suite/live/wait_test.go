@@ -48,19 +48,17 @@ func TestWait_untilTheExchangeUnderWayHasEndedWhateverCameOfIt(t *testing.T) {
 		{"a refused refresh and a refused log-in", netoauthtest.Status(401), 4 * time.Second},
 		{"silence", netoauthtest.Hang(), 30 * time.Second},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.Fail(-1, tt.fault, netoauthtest.RefreshPath)
-				var seen []netoauth.Exchange
-				o := netoauth.Options{OnExchange: func(e netoauth.Exchange) { seen = append(seen, e) }}
-				src := renewing(t, w, o, 2*time.Second)
-				w.Fail(-1, tt.fault)
-				mustWait(t, w.Ctx, src, tt.want)
-				if len(seen) != 1 || (seen[0].Err != nil) != (tt.fault != nil) {
-					t.Errorf("exchanges when Wait returned: %+v, want one", seen)
-				}
-				mustWait(t, w.Ctx, src, 0)
-			})
+		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+			w.Fail(-1, tt.fault, netoauthtest.RefreshPath)
+			var seen []netoauth.Exchange
+			o := netoauth.Options{OnExchange: func(e netoauth.Exchange) { seen = append(seen, e) }}
+			src := renewing(t, w, o, 2*time.Second)
+			w.Fail(-1, tt.fault)
+			mustWait(t, w.Ctx, src, tt.want)
+			if len(seen) != 1 || (seen[0].Err != nil) != (tt.fault != nil) {
+				t.Errorf("exchanges when Wait returned: %+v, want one", seen)
+			}
+			mustWait(t, w.Ctx, src, 0)
 		})
 	}
 }

@@ -99,20 +99,18 @@ func TestToken_endsWithItsContext(t *testing.T) {
 	}
 	suite.EachFlow(t, func(t *testing.T, f suite.Flow) {
 		for _, tt := range tests {
-			t.Run(tt.name, func(t *testing.T) {
-				suite.InBubble(t, func(t *testing.T, w *suite.World) {
-					w.Fail(-1, netoauthtest.Hang())
-					ctx, cancel := tt.begin(w.Ctx)
-					defer cancel()
-					start := time.Now()
-					_, err := at(f, w.URL).Token(ctx)
-					suite.Diff(t, "time taken", tt.took.String(), time.Since(start).String())
-					suite.WantError(t, err, tt.want)
-					if errors.Is(err, netoauth.ErrRejected) {
-						t.Errorf("ErrRejected is in %v", err)
-					}
-					mentions(t, err.Error(), f.Name, w.URL+f.Path)
-				})
+			suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
+				w.Fail(-1, netoauthtest.Hang())
+				ctx, cancel := tt.begin(w.Ctx)
+				defer cancel()
+				start := time.Now()
+				_, err := at(f, w.URL).Token(ctx)
+				suite.Diff(t, "time taken", tt.took.String(), time.Since(start).String())
+				suite.WantError(t, err, tt.want)
+				if errors.Is(err, netoauth.ErrRejected) {
+					t.Errorf("ErrRejected is in %v", err)
+				}
+				mentions(t, err.Error(), f.Name, w.URL+f.Path)
 			})
 		}
 	})

@@ -48,22 +48,20 @@ func TestAPIKey_wrongClockIsCorrectedOnce(t *testing.T) {
 		{2 * time.Hour, -1, 2, false},
 	}
 	for _, tt := range tests {
-		t.Run(fmt.Sprintf("server %v ahead, %d refused", tt.offset, tt.refuse), func(t *testing.T) {
-			suite.InBubble(t, func(t *testing.T, w *suite.World) {
-				w.SetClock(tt.offset)
-				w.Fail(tt.refuse, netoauthtest.Status(http.StatusUnauthorized))
-				start := time.Now()
-				tok, err := w.Key.Token(w.Ctx)
-				suite.Diff(t, "POSTs", tt.posts, w.Requests(netoauthtest.APIKeyPath))
-				if (err == nil) != tt.ok {
-					t.Fatalf("error %v", err)
-				}
-				if err != nil {
-					suite.Diff(t, "StatusCode", 401, answered(t, suite.APIKey, w.URL, err).StatusCode)
-					return
-				}
-				suite.Diff(t, "Expiry, by the local clock", "5m0s", tok.Expiry.Sub(start).String())
-			})
+		suite.RunInBubble(t, fmt.Sprintf("server %v ahead, %d refused", tt.offset, tt.refuse), func(t *testing.T, w *suite.World) {
+			w.SetClock(tt.offset)
+			w.Fail(tt.refuse, netoauthtest.Status(http.StatusUnauthorized))
+			start := time.Now()
+			tok, err := w.Key.Token(w.Ctx)
+			suite.Diff(t, "POSTs", tt.posts, w.Requests(netoauthtest.APIKeyPath))
+			if (err == nil) != tt.ok {
+				t.Fatalf("error %v", err)
+			}
+			if err != nil {
+				suite.Diff(t, "StatusCode", 401, answered(t, suite.APIKey, w.URL, err).StatusCode)
+				return
+			}
+			suite.Diff(t, "Expiry, by the local clock", "5m0s", tok.Expiry.Sub(start).String())
 		})
 	}
 }
