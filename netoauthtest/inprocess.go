@@ -18,9 +18,9 @@ import (
 // The answer arrives when the handler has ended, so it cannot be streamed. Where a handler ends
 // with panic(http.ErrAbortHandler), as [Drop] and [CutOff] do, the client sees the broken
 // connection that it would see over the network. Of the context of the client's request the handler
-// sees the end, but neither the values nor the deadline, which no network carries. When the handler ends, or the request's context
-// before it, the request's body is closed: a handler that reads on gets
-// [http.ErrBodyReadAfterClose].
+// sees the end, but neither the values nor the deadline, which no network carries. When the handler
+// ends, or the request's context before it, the request's body is closed: a handler that reads on
+// gets [http.ErrBodyReadAfterClose].
 func (s *Server) InProcess() *http.Client {
 	return &http.Client{Transport: inProcess{s}}
 }

@@ -165,8 +165,9 @@ func (s *Server) Close() {
 func (s *Server) Client() *http.Client { return s.http.Client() }
 
 // Handle adds a handler for requests that bring a good access token; without one the server answers
-// 401. [AccountOf] tells the handler whose token it was. The pattern is one of [http.ServeMux], which also says when Handle panics. A handler for
-// a token endpoint is never called; see [Server.Fail] for that.
+// 401. [AccountOf] tells the handler whose token it was. The pattern is one of [http.ServeMux],
+// which also says when Handle panics. A handler for a token endpoint is never called; see
+// [Server.Fail] for that.
 func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
 // SetLifetimes sets how long tokens serve that are issued from now on: 5 and 30 minutes unless set.

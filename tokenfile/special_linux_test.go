@@ -41,18 +41,19 @@ func TestFile_refusesDevices(t *testing.T) {
 
 // A file that is itself a mount cannot be replaced, and its folder need not be another device.
 func TestUpdate_fileIsAMount(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), `a b\040`) // escaped in the system's table
+	const name = "token " // escaped in the system's table, as that of the folder is
+	dir := filepath.Join(t.TempDir(), `a b\040`)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	f := &tokenfile.File{Path: filepath.Join(dir, "token"), Owner: owner}
+	f := &tokenfile.File{Path: filepath.Join(dir, name), Owner: owner}
 	write(t, f.Path, good)
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)
 	}
 	cmd := newChild(t, "mount", f.Path)
-	cmd.Env = append(cmd.Env, "TOKENFILE_LINK="+filepath.Join(link, "token"))
+	cmd.Env = append(cmd.Env, "TOKENFILE_LINK="+filepath.Join(link, name))
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Geteuid(), HostID: os.Geteuid(), Size: 1}},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/netoauth/netoauth"
+	"github.com/netoauth/netoauth/netoauthtest"
 )
 
 func TestNetotoken_takesTheFirstCredentials(t *testing.T) {
@@ -24,6 +25,8 @@ func TestNetotoken_takesTheFirstCredentials(t *testing.T) {
 		t.Errorf("status %d", r.status)
 	}
 	wantOneLine(t, r, "warning", "NETO_REFRESH_TOKEN", "-cache")
+	srv.Fail(1, netoauthtest.Answer(200, "application/json", `{"access_token":"a","expires_in":300}`))
+	succeed(t, append(all, "NETOSECRET=", "NETO_USERNAME=")) // which leaves the refresh token in use
 }
 
 // The line's end is not part of the password, and nothing else is taken from it.

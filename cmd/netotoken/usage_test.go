@@ -111,6 +111,10 @@ func TestNetotoken_refusesWrongUsage(t *testing.T) {
 			nil, []string{"-version", "-demo"},
 			[]string{"-demo does not go with -version"},
 		},
+		"version, cache": {
+			key, []string{"-version", "-cache=c"},
+			[]string{"-cache does not go with -version"},
+		},
 		"version, argument": {nil, []string{"-version", "hidden"}, []string{"arguments"}},
 		"timeout negative":  {key, []string{"-timeout", "-1s"}, []string{"-timeout", "positive"}},
 		"timeout, number":   {key, []string{"-timeout", "5"}, []string{"-timeout: write 5s"}},

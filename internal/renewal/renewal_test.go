@@ -312,14 +312,14 @@ func TestSource_401(t *testing.T) {
 func TestSource_getOnce(t *testing.T) {
 	inBubble(t, false, func(t *testing.T, s *renewal.Source, d *desk) {
 		once := func() (*renewal.Token, error) { return s.GetUndoubted(t.Context()) }
-		c, _ := s.Get(t.Context())
+		diff(t, "no token yet", "token 1 after 0s", got(once))
 		d.set(func() { d.takes = 7 * time.Second })
 		diff(t, "no doubt", "token 1 after 0s", got(once))
 		time.Sleep(86 * time.Second)
 		diff(t, "stale", "token 1 after 0s", got(once))
 		diff(t, "no doubt, a renewal under way", "token 1 after 0s", got(once))
 		s.Wait(t.Context())
-		c, _ = s.Get(t.Context())
+		c, _ := s.Get(t.Context())
 		s.Refuse(c)
 		diff(t, "no renewal", "token 2 after 0s", got(once))
 		s.Renew(c)

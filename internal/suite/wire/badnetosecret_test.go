@@ -84,7 +84,7 @@ func wrongNetosecrets(t *testing.T) []wrongNetosecret {
 		{"cut by one character", strings.TrimRight(whole, "=")[:81], []string{"base64"}},
 		{"cut in the middle", strings.TrimRight(whole, "=")[:80], []string{"JSON"}},
 		{"garbage after the padding", b64([]byte("SHAREDSECRETVALUE ")) + "=!", []string{"base64"}},
-		{"two of them", whole + whole, nil},
+		{"two of them", whole + whole, []string{"paste all of it, and nothing else"}},
 		{"two of them, padded", padded + padded, []string{"not base64"}},
 		{"invalid UTF-8", "\xff\xfe" + whole, []string{"base64"}},
 		{"not JSON", b64([]byte("SHAREDSECRETVALUE")), []string{"JSON"}},
