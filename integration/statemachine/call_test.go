@@ -11,10 +11,12 @@ import (
 
 type sentKey struct{}
 
-// sent is when a request came to the API first, and the token in the program's hand then.
+// sent is when a request came to the API first.
 type sent struct {
-	at   time.Time
-	hand *access
+	at       time.Time
+	with     *access
+	hand     *access // the token in the program's hand
+	renewing bool // a token request was under way
 }
 
 // call makes a call and checks how long it took and what it came to. It locks mu.
@@ -23,6 +25,7 @@ func (r *run) call(c calls) {
 	w.mu.Lock()
 	may := r.mayWait(start)
 	hand, settled, offer := r.hand.token, r.settled(start), r.offerOf(c, start)
+	exchanges, inDoubtNow := r.count.exchanges, r.inDoubt(start)
 	refusals, frozen := r.count.refusals, r.count.frozen
 	w.mu.Unlock()
 	if c.what == "token" {
@@ -45,6 +48,10 @@ func (r *run) call(c calls) {
 	defer w.mu.Unlock()
 	may = r.mightHave(may, hand, start)
 	stream := strings.HasPrefix(c.what, "stream")
+	same := s.with == hand && s.renewing && r.count.exchanges == exchanges
+	if stream && inDoubtNow && same && s.at.Sub(start) < 5*time.Second {
+		w.fail(inDoubt, "%s: %v was sent after %v with %s", r.name, c, s.at.Sub(start), hand.name)
+	}
 	if stream && hand != nil && (r.count.refused[hand] > 0 || r.count.refusals > refusals) {
 		may = max(may, 5*time.Second) // for the renewal under way, or begun since
 		// The next one may be over as it comes.
@@ -97,6 +104,13 @@ func (r *run) callToken(start time.Time, hand *access, may, frozen time.Duration
 	} else if may < longest {
 		r.w.fail(nothingLost, "%s: Token failed with a usable token in hand: %v", r.name, err)
 	}
+}
+
+// inDoubt reports whether the API has refused the token in hand, and a token request for the next one
+// is under way.
+func (r *run) inDoubt(now time.Time) bool {
+	at, refused := r.count.refusedAt[r.hand.token]
+	return refused && at.Before(now) && r.exchange.ctx != nil && r.settled(now)
 }
 
 func (c calls) request(ctx context.Context) *http.Request {

@@ -36,6 +36,7 @@ const (
 	nothingLeft                        // no goroutine and no exchange is left at the end
 	nothingLost                        // no request fails with a good token, and trouble passes
 	takenOver                          // after a 401, what another program has stored is taken over
+	inDoubt                            // what can be sent only once waits for the token after one in doubt
 )
 
 func (i invariant) String() string {
@@ -43,7 +44,7 @@ func (i invariant) String() string {
 		oneExchange: "one exchange at a time", noReuse: "no refresh token twice", noWait: "nobody waits",
 		noPastEnd: "no token past its end", backOff: "back-off", toldOnce: "told once, in order, before use",
 		boundedNumber: "number of exchanges", nothingLeft: "nothing left behind", nothingLost: "nothing lost",
-		takenOver: "taken over after a 401",
+		takenOver: "taken over after a 401", inDoubt: "not sent with a token in doubt",
 	}[i] + " (invariant " + strconv.Itoa(int(i)) + ")"
 }
 
