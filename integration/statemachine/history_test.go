@@ -63,7 +63,7 @@ type (
 	handOut struct{}                              // Reload has the API's secret
 	storeIs struct{ mode string }                 // what the Store does from now on
 	renewed struct{}                              // a program of a shell renews the stored session
-	relayed struct{ program, n int }              // n times, a shell renews the session, and a call follows
+	relayed struct{ program, n int }              // n times, renewed and then a call
 	restart struct {
 		program      int
 		crash, fresh bool

@@ -5,9 +5,9 @@
 //	go -C integration test -count=1 -v -run TestStateMachine ./statemachine -rapid.checks=10000
 //
 // What it holds is the list of invariants below. The model is in program_test.go and the files of
-// its parts, the API in api_test.go, and what a history is made of in history_test.go. The token source draws its waits
-// and renewal points at random, so that one history can pass and fail: what failed once is played
-// up to attempts times while rapid makes it smaller.
+// its parts, the API in api_test.go, and what a history is made of in history_test.go. The token
+// source draws its waits and renewal points at random, so that one history can pass and fail: what
+// failed once is played up to attempts times while rapid makes it smaller.
 package statemachine_test
 
 import (

@@ -15,6 +15,7 @@ type store struct {
 	token  *oauth2.Token
 	had    map[string]bool // the access tokens it has had
 	failed bool            // has not stored a token: what is in use need not be here
+	stale  int             // how many tokens it has got that nobody would take over
 }
 
 // storeOf is the store as a run sees it.
@@ -74,11 +75,11 @@ const loadTime = 5 * time.Second
 // isLeft checks that the program leaves a Load behind that does not heed its context, and goes on,
 // where it needs a token.
 func (s storeOf) isLeft(begun time.Time, needed bool) {
-	time.Sleep(50*time.Millisecond - 1) // until just before that
+	time.Sleep(50*time.Millisecond - time.Nanosecond) // until just before that
 	s.r.w.mu.Lock()
 	s.r.isGiven(nil)
 	s.r.w.mu.Unlock()
-	time.Sleep(2)
+	time.Sleep(2 * time.Nanosecond)
 	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
 	if time.Since(begun) > loadTime+time.Second || needed && !s.r.seen.wentOn {
@@ -174,4 +175,7 @@ func (w *world) keeps(t *oauth2.Token) {
 		k.ExpiresIn = t.ExpiresIn
 	}
 	w.store.token, w.store.had[t.AccessToken] = k, true
+	if !w.access[t.AccessToken].fresh(time.Now()) {
+		w.store.stale++
+	}
 }
