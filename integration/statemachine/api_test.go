@@ -113,17 +113,19 @@ func (r *run) resource(req *http.Request) *http.Response {
 	w := r.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s, ok := req.Context().Value(sentKey{}).(*sent); ok && s.at.IsZero() {
-		s.at, s.hand = time.Now(), r.hand.token
-	}
 	_, name, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	a := r.carries(name)
+	if s, ok := req.Context().Value(sentKey{}).(*sent); ok && s.at.IsZero() {
+		*s = sent{time.Now(), a, r.hand.token, r.exchange.ctx != nil}
+	}
 	if a != nil && a.good(time.Now()) && req.URL.Path == "/good" {
 		r.accepted(a)
 		return w.response(http.StatusOK, 0, io.NopCloser(strings.NewReader("{}")))
 	}
 	if a != nil {
-		r.count.refused[a]++
+		if r.count.refused[a]++; r.count.refused[a] == 1 {
+			r.count.refusedAt[a] = time.Now()
+		}
 		r.count.refusals++
 		r.count.accused = true
 	}

@@ -1,7 +1,6 @@
 package statemachine_test
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -11,22 +10,48 @@ import (
 
 type sentKey struct{}
 
-// sent is when a request came to the API first, and the token in the program's hand then.
+// sent is when a request came to the API first.
 type sent struct {
-	at   time.Time
-	hand *access
+	at       time.Time
+	with     *access
+	hand     *access // the token in the program's hand
+	renewing bool    // a token request was under way
+}
+
+// outlook is what the model knows when a call begins.
+type outlook struct {
+	start     time.Time
+	may       time.Duration // how long the call may wait for a token
+	hand      *access
+	settled   bool
+	doubted   bool // what can be sent only once has to wait
+	offer     *offer
+	exchanges int // these count what has been by then
+	refusals  int
+	frozen    time.Duration
+}
+
+func (r *run) outlook(c calls) outlook {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	now := time.Now()
+	return outlook{
+		start: now, may: r.mayWait(now), hand: r.hand.token, settled: r.settled(now),
+		doubted: r.inDoubt(now), offer: r.offerOf(c, now),
+		exchanges: r.count.exchanges, refusals: r.count.refusals, frozen: r.count.frozen,
+	}
+}
+
+// took returns how long a call has taken until now, less what the program stood still.
+func (r *run) took(o outlook) time.Duration {
+	return time.Since(o.start) - (r.count.frozen - o.frozen)
 }
 
 // call makes a call and checks how long it took and what it came to. It locks mu.
 func (r *run) call(c calls) {
-	w, start := r.w, time.Now()
-	w.mu.Lock()
-	may := r.mayWait(start)
-	hand, settled, offer := r.hand.token, r.settled(start), r.offerOf(c, start)
-	refusals, frozen := r.count.refusals, r.count.frozen
-	w.mu.Unlock()
+	w, o := r.w, r.outlook(c)
 	if c.what == "token" {
-		r.callToken(start, hand, may, frozen)
+		r.callToken(o)
 		return
 	}
 	ctx, s := w.ctx, new(sent)
@@ -35,23 +60,16 @@ func (r *run) call(c calls) {
 		ctx, cancel = context.WithTimeout(ctx, c.deadline)
 		defer cancel()
 	}
-	req := c.request(context.WithValue(ctx, sentKey{}, s))
-	resp, err := r.transport.RoundTrip(req)
+	resp, err := r.transport.RoundTrip(c.request(context.WithValue(ctx, sentKey{}, s)))
 	if err == nil && resp.Body != nil {
 		resp.Body.Close()
 	}
-	took := time.Since(start)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	may = r.mightHave(may, hand, start)
-	stream := strings.HasPrefix(c.what, "stream")
-	if stream && hand != nil && (r.count.refused[hand] > 0 || r.count.refusals > refusals) {
-		may = max(may, 5*time.Second) // for the renewal under way, or begun since
-		// The next one may be over as it comes.
-		short := w.shortest > 0 && w.shortest < time.Minute+r.count.frozen
-		if short || hand.life > 0 && !start.Add(may).Before(hand.serves(false)) {
-			may = longest
-		}
+	may := r.mightHave(o.may, o.hand, o.start)
+	if c.once() {
+		r.mayDoubt(c, o, s)
+		may = r.mayWaitOnce(o, may)
 	}
 	most := longest
 	if c.deadline > 0 {
@@ -60,36 +78,76 @@ func (r *run) call(c calls) {
 	if c.what == "stream 401" {
 		most = min(most, may)
 	}
-	if took-(r.count.frozen-frozen) > most {
+	if took := r.took(o); took > most {
 		w.fail(noWait, "%s: %v took %v, want at most %v", r.name, c, took, most)
 	}
-	if offer != nil && ctx.Err() == nil {
-		r.wantsTaken(offer, resp, err)
+	if o.offer != nil && ctx.Err() == nil {
+		r.wantsTaken(o.offer, resp, err)
 	}
 	if may == longest || may > 0 && ctx.Err() != nil {
 		return
 	}
-	if s.at.IsZero() || s.at.Sub(start) > may {
-		w.fail(noWait, "%s: %v was sent at %v, but had a usable token at %v: %v", r.name, c, s.at, start, err)
+	if s.at.IsZero() || s.at.Sub(o.start) > may {
+		w.fail(noWait, "%s: %v was sent at %v, but had a usable token at %v: %v", r.name, c, s.at, o.start, err)
 	}
-	// A renewal of the program's own may end the token of a request that cannot be sent again.
-	settled = settled && !(stream && w.history.ends)
-	good := settled && hand.good(s.at) && (s.hand == nil || s.hand.good(s.at))
-	good = good && (r.seen.stale == nil || r.seen.stale.good(s.at))
-	good = good && !r.hand.late[r.hand.token] && req.URL.Path == "/good"
-	if good && (err != nil || resp.StatusCode != http.StatusOK) {
+	if r.succeeds(c, o, s) && (err != nil || resp.StatusCode != http.StatusOK) {
 		w.fail(nothingLost, "%s: %v came to %v, %v with a good token in hand", r.name, c, resp, err)
 	}
 }
 
-// callToken asks the source for a token, which it must give within may. It locks mu.
-func (r *run) callToken(start time.Time, hand *access, may, frozen time.Duration) {
+// once reports whether the body of c cannot be sent again.
+func (c calls) once() bool { return strings.HasPrefix(c.what, "stream") }
+
+// succeeds reports whether c, which was sent as s without a wait, must have met a good token. A
+// renewal of the program's own may end the token of a request that cannot be sent again.
+func (r *run) succeeds(c calls, o outlook, s *sent) bool {
+	switch stale := r.seen.stale; {
+	case !o.settled || c.path() != "/good" || c.once() && r.w.history.ends:
+		return false
+	case s.hand != nil && !s.hand.good(s.at) || stale != nil && !stale.good(s.at):
+		return false
+	}
+	return o.hand.good(s.at) && !r.hand.late[r.hand.token]
+}
+
+// mayWaitOnce returns how long a call may wait whose body cannot be sent again, and which else may
+// wait for may.
+func (r *run) mayWaitOnce(o outlook, may time.Duration) time.Duration {
+	if o.hand == nil || r.count.refused[o.hand] == 0 && r.count.refusals == o.refusals {
+		return may
+	}
+	may = max(may, 5*time.Second) // for the renewal under way, or begun since
+	// The next token may be over as it comes.
+	short := r.w.shortest > 0 && r.w.shortest < time.Minute+r.count.frozen
+	if short || o.hand.life > 0 && !o.start.Add(may).Before(o.hand.serves(false)) {
+		return longest
+	}
+	return may
+}
+
+// mayDoubt checks that c, whose body cannot be sent again, did not go out with a token in doubt while
+// the renewal was under way, unless it has waited for that as long as it may.
+func (r *run) mayDoubt(c calls, o outlook, s *sent) {
+	same := s.with == o.hand && s.renewing && r.count.exchanges == o.exchanges
+	if waited := s.at.Sub(o.start); o.doubted && same && waited < 5*time.Second {
+		r.w.fail(inDoubt, "%s: %v was sent after %v with %s", r.name, c, waited, o.hand.name)
+	}
+}
+
+// inDoubt reports whether the API has refused the token in hand, and a token request for the next one
+// is under way.
+func (r *run) inDoubt(now time.Time) bool {
+	at, refused := r.count.refusedAt[r.hand.token]
+	return refused && at.Before(now) && r.exchange.ctx != nil && r.settled(now)
+}
+
+// callToken asks the source for a token. It locks mu.
+func (r *run) callToken(o outlook) {
 	t, err := r.src.Token()
-	took := time.Since(start)
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
-	may = r.mightHave(may, hand, start)
-	if took -= r.count.frozen - frozen; took > may {
+	may := r.mightHave(o.may, o.hand, o.start)
+	if took := r.took(o); took > may {
 		r.w.fail(noWait, "%s: Token took %v, may wait %v", r.name, took, may)
 	}
 	if err == nil {
@@ -99,12 +157,17 @@ func (r *run) callToken(start time.Time, hand *access, may, frozen time.Duration
 	}
 }
 
-func (c calls) request(ctx context.Context) *http.Request {
-	path := map[string]string{
-		"GET 401": "/refused", "stream 401": "/refused", "POST 401": "/refused",
-		"GET silent 401": "/silent",
+func (c calls) path() string {
+	switch c.what {
+	case "GET 401", "stream 401", "POST 401":
+		return "/refused"
+	case "GET silent 401":
+		return "/silent"
 	}
-	url := address + cmp.Or(path[c.what], "/good")
+	return "/good"
+}
+
+func (c calls) request(ctx context.Context) *http.Request {
 	method, body := http.MethodGet, io.Reader(nil)
 	switch c.what {
 	case "stream", "stream 401":
@@ -112,6 +175,6 @@ func (c calls) request(ctx context.Context) *http.Request {
 	case "POST", "POST 401":
 		method, body = http.MethodPost, strings.NewReader("again")
 	}
-	req, _ := http.NewRequestWithContext(ctx, method, url, body)
+	req, _ := http.NewRequestWithContext(ctx, method, address+c.path(), body)
 	return req
 }

@@ -43,7 +43,7 @@ func (r *run) begins(ctx context.Context, path, token string) {
 	if w.store != nil && !r.seen.inUpdate && x.updated != "failed" {
 		w.fail(oneExchange, "%s: a token request outside the Store's Update", r.name)
 	}
-	x.ctx = ctx
+	x.ctx, r.seen.wentOn = ctx, true
 	x.requests++
 	r.count.asked++
 	passing := x.result == transient || x.result == dead && x.sent == ""
@@ -164,7 +164,7 @@ func (r *run) onExchange(e netoauth.Exchange) {
 	defer w.mu.Unlock()
 	w.note("%s: OnExchange %v, retry in %v", r.name, e.Err, e.RetryIn)
 	r.count.exchanges++
-	r.waits.reported = time.Now()
+	r.waits.reported, r.seen.wentOn = time.Now(), true
 	if x.issued != nil || (e.Err == nil) != (x.told != nil) || e.Err == nil && x.result != issuing {
 		w.fail(toldOnce, "%s: OnExchange %v, after %s, told %v", r.name, e.Err, x.result, x.told)
 		return

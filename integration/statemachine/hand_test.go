@@ -22,7 +22,7 @@ func (r *run) takes(a *access) {
 	r.hand.token, r.hand.since, r.hand.came, r.hand.used = a, time.Now(), r.w.moment, true
 	r.waits.failed, r.waits.passing, r.count.accused, r.refresh.doubt = false, false, false, ""
 	r.hand.late[a] = a.pastEnd(time.Now().Add(70 * time.Millisecond))
-	r.seen.knows[a], r.seen.stale = true, nil
+	r.seen.knows[a], r.seen.stale, r.seen.wentOn = true, nil, true
 }
 
 // carries checks that r may use the access token of that name now.

@@ -63,6 +63,7 @@ type (
 	handOut struct{}                              // Reload has the API's secret
 	storeIs struct{ mode string }                 // what the Store does from now on
 	renewed struct{}                              // a program of a shell renews the stored session
+	relayed struct{ program, n int }              // n times, renewed and then a call
 	restart struct {
 		program      int
 		crash, fresh bool
@@ -85,6 +86,9 @@ func (s secret) String() string  { return fmt.Sprintf("another secret, handed ou
 func (s handOut) String() string { return "the secret is handed out" }
 func (s storeIs) String() string { return "the Store is " + s.mode }
 func (renewed) String() string   { return "the session is renewed from a shell" }
+func (s relayed) String() string {
+	return fmt.Sprintf("%d times: the session is renewed from a shell, program %d: GET", s.n, s.program)
+}
 func (s restart) String() string {
 	return fmt.Sprintf("program %d restarts, crash %v, fresh %v", s.program, s.crash, s.fresh)
 }
@@ -160,6 +164,9 @@ var (
 		ds := []time.Duration{time.Second, 5 * time.Second, 33 * time.Second, 10 * time.Minute}
 		return freeze{anyProgram.Draw(t, "program"), rapid.SampledFrom(ds).Draw(t, "d")}
 	})
+	anyRelayed = of(func(t *rapid.T) relayed {
+		return relayed{anyProgram.Draw(t, "program"), rapid.IntRange(3, 5).Draw(t, "n")}
+	})
 	anyRestart = of(func(t *rapid.T) restart {
 		crash, fresh := rapid.Bool().Draw(t, "crash"), rapid.Bool().Draw(t, "fresh")
 		return restart{anyProgram.Draw(t, "program"), crash, fresh}
@@ -171,7 +178,7 @@ var anyStep = rapid.OneOf(
 	anyCalls, anyCalls, anyCalls, anyCalls, anyCalls, anyCalls, anyCalls,
 	anyPass, anyPass, anyPass, anyPassLife, anyPassLife, anyPassLife,
 	anyFaults, anyFaults, anySlow, anyRevoke, anyLives, anyClock, anySecret, anyHandOut,
-	anyStoreIs, anyRestart, anyRenewed, anyRenewed, anyFreeze,
+	anyStoreIs, anyRestart, anyRenewed, anyRenewed, anyFreeze, anyRelayed,
 )
 
 var anyHistory = rapid.Custom(func(t *rapid.T) history {

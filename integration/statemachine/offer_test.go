@@ -11,6 +11,7 @@ type offer struct {
 	of      *access
 	asked   int // token requests of the program by then
 	refused int // tokens of its requests that the API had refused by then, with the one in hand
+	stale   int // tokens in the Store by then that nobody would take over
 }
 
 // offerOf returns the offer that the call c, which begins now, must take up, nil: none. A 401 has no
@@ -33,14 +34,16 @@ func (r *run) offerOf(c calls, now time.Time) *offer {
 	if r.count.refused[r.hand.token] == 0 {
 		refused++
 	}
-	return &offer{a, r.count.asked, refused}
+	return &offer{a, r.count.asked, refused, w.store.stale}
 }
 
 // wantsTaken checks that a call has taken up o, unless the API has meanwhile ended or refused that
-// token, or yet another than the one in hand, as it does on a path that takes none.
+// token, or yet another than the one in hand, as it does on a path that takes none; or unless another
+// program has stored one in its place that is stale.
 func (r *run) wantsTaken(o *offer, resp *http.Response, err error) {
 	switch now := time.Now(); {
-	case !o.of.good(now) || !o.of.fresh(now) || r.count.refused[o.of] > 0 || len(r.count.refused) > o.refused:
+	case !o.of.good(now) || !o.of.fresh(now) || r.count.refused[o.of] > 0,
+		len(r.count.refused) > o.refused, r.w.store.stale > o.stale:
 	case r.count.asked > o.asked:
 		r.w.fail(takenOver, "%s: an exchange after a 401, although the Store has %s", r.name, o.of.name)
 	case err != nil || resp.StatusCode != http.StatusOK:

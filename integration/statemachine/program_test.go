@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/netoauth/netoauth"
 	"golang.org/x/oauth2"
@@ -37,7 +38,7 @@ func (w *world) newRun(name, config string, initial *oauth2.Token) *run {
 		w: w, name: name, config: config, initial: initial, secret: w.handedOut,
 		hand:  inHand{late: map[*access]bool{}},
 		seen:  storeView{knows: map[*access]bool{}},
-		count: tally{refused: map[*access]int{}},
+		count: tally{refused: map[*access]int{}, refusedAt: map[*access]time.Time{}},
 	}
 	w.runs = append(w.runs, r)
 	options := netoauth.Options{

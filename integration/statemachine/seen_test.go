@@ -25,6 +25,7 @@ type storeView struct {
 	unproven int
 
 	loads    int  // under way
+	wentOn   bool // the program did something since the last one began
 	inUpdate bool // while the Update runs its function
 }
 

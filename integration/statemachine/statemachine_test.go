@@ -5,9 +5,9 @@
 //	go -C integration test -count=1 -v -run TestStateMachine ./statemachine -rapid.checks=10000
 //
 // What it holds is the list of invariants below. The model is in program_test.go and the files of
-// its parts, the API in api_test.go, and what a history is made of in history_test.go. The token source draws its waits
-// and renewal points at random, so that one history can pass and fail: what failed once is played
-// up to attempts times while rapid makes it smaller.
+// its parts, the API in api_test.go, and what a history is made of in history_test.go. The token
+// source draws its waits and renewal points at random, so that one history can pass and fail: what
+// failed once is played up to attempts times while rapid makes it smaller.
 package statemachine_test
 
 import (
@@ -36,6 +36,7 @@ const (
 	nothingLeft                        // no goroutine and no exchange is left at the end
 	nothingLost                        // no request fails with a good token, and trouble passes
 	takenOver                          // after a 401, what another program has stored is taken over
+	inDoubt                            // what can be sent only once waits for the token after one in doubt
 )
 
 func (i invariant) String() string {
@@ -43,7 +44,7 @@ func (i invariant) String() string {
 		oneExchange: "one exchange at a time", noReuse: "no refresh token twice", noWait: "nobody waits",
 		noPastEnd: "no token past its end", backOff: "back-off", toldOnce: "told once, in order, before use",
 		boundedNumber: "number of exchanges", nothingLeft: "nothing left behind", nothingLost: "nothing lost",
-		takenOver: "taken over after a 401",
+		takenOver: "taken over after a 401", inDoubt: "not sent with a token in doubt",
 	}[i] + " (invariant " + strconv.Itoa(int(i)) + ")"
 }
 

@@ -117,6 +117,16 @@ func (renewed) play(w *world) {
 	w.note("the Store has %s from a shell", a.issued.name)
 }
 
+// play has the API refuse one stored token after the other, but not before it has taken it: where a
+// refresh ends the tokens before.
+func (s relayed) play(w *world) {
+	for range s.n {
+		renewed{}.play(w)
+		time.Sleep(2 * time.Second)
+		w.program(s.program).call(calls{program: s.program, n: 1, what: "GET"})
+	}
+}
+
 func (s restart) play(w *world) {
 	old := w.program(s.program)
 	if !s.crash {

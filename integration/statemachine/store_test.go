@@ -15,6 +15,7 @@ type store struct {
 	token  *oauth2.Token
 	had    map[string]bool // the access tokens it has had
 	failed bool            // has not stored a token: what is in use need not be here
+	stale  int             // how many tokens it has got that nobody would take over
 }
 
 // storeOf is the store as a run sees it.
@@ -41,7 +42,7 @@ func (s storeOf) enter(ctx context.Context, failing string) error {
 }
 
 func (s storeOf) Load(ctx context.Context) (*oauth2.Token, error) {
-	s.loads(1)
+	begun, needed := s.loads(1)
 	defer s.loads(-1)
 	err := s.enter(ctx, "not loading")
 	s.r.w.mu.Lock()
@@ -49,15 +50,15 @@ func (s storeOf) Load(ctx context.Context) (*oauth2.Token, error) {
 	s.r.w.mu.Unlock()
 	if hung {
 		<-ctx.Done()
-		time.Sleep(50*time.Millisecond - 1) // until just before it is left behind
-		s.r.w.mu.Lock()
-		s.r.isGiven(nil)
-		s.r.w.mu.Unlock()
+		s.isLeft(begun, needed)
 		time.Sleep(45 * time.Second)
 		return nil, errStore
 	}
 	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
+	if took := time.Since(begun); took > loadTime {
+		s.r.w.fail(noWait, "%s: Load was given %v", s.r.name, took)
+	}
 	if ctx.Err() != nil {
 		s.r.exchange.updated = "failed" // before it began
 	}
@@ -68,12 +69,38 @@ func (s storeOf) Load(ctx context.Context) (*oauth2.Token, error) {
 	return s.r.isGiven(s.r.w.store.token), nil
 }
 
-// loads counts the Loads under way. While one is, or where it used up its time, Update counts as
-// failed.
-func (s storeOf) loads(n int) {
+// loadTime is what the contract gives a Load.
+const loadTime = 5 * time.Second
+
+// isLeft checks that the program leaves a Load behind that does not heed its context, and goes on,
+// where it needs a token.
+func (s storeOf) isLeft(begun time.Time, needed bool) {
+	time.Sleep(50*time.Millisecond - time.Nanosecond) // until just before that
+	s.r.w.mu.Lock()
+	s.r.isGiven(nil)
+	s.r.w.mu.Unlock()
+	time.Sleep(2 * time.Nanosecond)
 	s.r.w.mu.Lock()
 	defer s.r.w.mu.Unlock()
-	s.r.seen.loads += n
+	if time.Since(begun) > loadTime+time.Second || needed && !s.r.seen.wentOn {
+		s.r.w.fail(noWait, "%s: a Load that hangs since %v is waited for", s.r.name, time.Since(begun))
+	}
+}
+
+// loads counts the Loads under way. While one is, or where it used up its time, Update counts as
+// failed. It returns when that was, and whether there was no other token than one of the Store or of
+// an exchange.
+func (s storeOf) loads(n int) (now time.Time, needed bool) {
+	s.r.w.mu.Lock()
+	defer s.r.w.mu.Unlock()
+	r, now := s.r, time.Now()
+	r.seen.loads += n
+	if n > 0 {
+		r.seen.wentOn = false
+	}
+	refused := r.count.refused[r.hand.token] > 0
+	needed = !r.usable(r.hand.token, now) && !refused && !now.Before(r.waits.notBefore)
+	return now, needed && r.seen.stale == nil
 }
 
 func (s storeOf) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) error {
@@ -148,4 +175,7 @@ func (w *world) keeps(t *oauth2.Token) {
 		k.ExpiresIn = t.ExpiresIn
 	}
 	w.store.token, w.store.had[t.AccessToken] = k, true
+	if !w.access[t.AccessToken].fresh(time.Now()) {
+		w.store.stale++
+	}
 }

@@ -25,7 +25,8 @@ type tally struct {
 	exchanges, failures int // reported
 	refusals            int // 401s
 	refused             map[*access]int
-	accused             bool // by a 401 since the last token came
+	refusedAt           map[*access]time.Time // first
+	accused             bool                  // by a 401 since the last token came
 	frozen              time.Duration
 }
 
