@@ -344,9 +344,9 @@ func TestPost_givesATokenThatIsOverAsItComes(t *testing.T) {
 			return respond(r, 200, `{"access_token":"short","expires_in":-60,"refresh_token":"next"}`, "Retry-After", "7"), nil
 		})
 		re, _ := errors.AsType[*oauth2.RetrieveError](errors.Join(res.Causes...))
-		got := []any{res.Over, res.Token.AccessToken, res.Token.RefreshToken, res.Token.Expiry, res.Token.Extra("expires_in"),
+		got := []any{res.Over, res.Token.AccessToken, res.Token.RefreshToken, res.Token.Expiry, res.Token.ExpiresIn, res.Token.Extra("expires_in"),
 			res.Problem, res.Hint, res.Rejected, res.Unused, res.RetryAfter, re != nil}
-		diff(t, "response", []any{true, "short", "next", start, -60.0,
+		diff(t, "response", []any{true, "short", "next", start, int64(-60), -60.0,
 			"the access token is over as it comes, by its expires_in or its exp",
 			"the session may be near its end, or the server's clock wrong", false, false, 7 * time.Second, true}, got)
 	})
