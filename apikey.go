@@ -124,7 +124,7 @@ func decodeBase64(s string) ([]byte, error) {
 // text in base64, is none of that. The base64 of an object, after white space perhaps, begins with
 // one of e, C, D and I, and so with none of a path's characters.
 func mistaken(s string, text []byte) string {
-	payload := strings.Split(s, ".")
+	payload := strings.Split(strings.TrimRight(s, "."), ".") // a NETOSECRET may end a sentence
 	name, value, assigned := strings.Cut(strings.TrimRight(s, "="), "=")
 	inner, err := decodeBase64(strings.Trim(strings.Map(unformatted, string(text)), "\"'"))
 	switch {

@@ -21,7 +21,10 @@ import (
 	"golang.org/x/oauth2"
 )
 
-const exchangeTimeout = 30 * time.Second // all its tries included
+const (
+	exchangeTimeout = 30 * time.Second      // all its tries included
+	settling        = 10 * time.Millisecond // until a connection counts as idle after its last request
+)
 
 // Refresh signs in with a refresh token and no credentials to log in again: once that token is
 // refused, a person must get another. In the API's reference it is "via Refresh Token", POST
@@ -162,10 +165,11 @@ func once(ctx context.Context, of func(context.Context) (*flow, error)) (*oauth2
 	return &t.Token, nil
 }
 
-// hangUp, called before the next token request, closes the idle connections where one got no answer in
-// time, because they may be dead. Right after it, that of HTTP/2 does not count as idle yet.
+// hangUp closes the idle connections where a token request got no answer in time, because they may
+// be dead.
 func (f *flow) hangUp() {
 	if f.silent {
+		time.Sleep(settling) // HTTP/2 ends a request a moment after its caller has the error
 		endpoint.Client(f.ctx).CloseIdleConnections()
 	}
 	f.silent = false
@@ -522,8 +526,8 @@ func (x *exchange) post(
 	}
 	what += ": POST " + r.URL + ": "
 	answer, err := endpoint.Post(ctx, r)
+	x.silent = x.silent || endpoint.Silent(answer, err)
 	if err != nil {
-		x.silent = x.silent || errors.Is(err, context.DeadlineExceeded)
 		text := fmt.Sprintf("netoauth: %s%v; no answer, check the network and the URL", what, err)
 		return &endpoint.Response{Unused: endpoint.Unsent(err)}, redact.NewError(text, ownCause(err))
 	}

@@ -56,7 +56,7 @@ func (l *lease) take(ctx context.Context) error {
 			problem = err
 		}
 		wait := w.pause(time.Since(began))
-		if problem != nil {
+		if problem != nil && ctx.Err() == nil {
 			left := patience - time.Since(failing)
 			if left <= 0 {
 				return l.fault(redact.Secrets{}, "cannot be used", problem)

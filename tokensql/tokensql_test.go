@@ -916,6 +916,18 @@ func TestStore_endsWithItsContext(t *testing.T) {
 	}
 }
 
+// Also where nothing has worked for 5 s by then.
+func TestUpdate_endsWithItsContextAmongFailures(t *testing.T) {
+	play(t, func(t *testing.T, e *engine, s *tokensql.Store) {
+		e.trouble("", trouble{slow: 4 * time.Second, before: errEngine}, trouble{hang: true})
+		ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+		defer cancel()
+		began := time.Now()
+		wantError(t, s.Update(ctx, returning("never")), context.DeadlineExceeded, errEngine.Error())
+		wantTook(t, began, 6*time.Second, 6*time.Second)
+	})
+}
+
 // However f ends, the lease is free, and nothing goes on.
 func TestUpdate_givesTheLeaseFreeHoweverFEnds(t *testing.T) {
 	for name, end := range map[string]func(){"panic": func() { panic("f") }, "Goexit": runtime.Goexit} {

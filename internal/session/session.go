@@ -23,6 +23,7 @@ package session
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/netoauth/netoauth/internal/endpoint"
@@ -46,7 +47,7 @@ type Session struct {
 	next    string    // the refresh token to use; "": none
 	end     time.Time // of next; zero: unknown
 	state   state     // of next
-	doubted string    // the refresh token in doubt, which a look may bring back; "": none
+	doubted []string  // the refresh tokens in doubt, which a look may bring back
 	lagging bool      // next is of a stored token that is neither newest nor taken over
 	own     string    // the program's own, as long as it has not been used or refused; "": none
 	initial *oauth2.Token
@@ -96,14 +97,14 @@ func (s *Session) notice(stored *oauth2.Token) (news *oauth2.Token) {
 // adopt makes the refresh token of t the next one.
 func (s *Session) adopt(t *oauth2.Token) {
 	s.next, s.end, s.state, s.lagging = t.RefreshToken, endpoint.RefreshEnd(t), ready, false
-	if s.next == s.doubted {
+	if slices.Contains(s.doubted, s.next) {
 		s.state = doubtful
 	}
 }
 
 // Taken records that t, which came from Load or Update, is the newest token from now on.
 func (s *Session) Taken(t *oauth2.Token) {
-	s.newest, s.state, s.doubted, s.lagging = t, ready, "", false
+	s.newest, s.state, s.doubted, s.lagging = t, ready, nil, false
 }
 
 // Issued records that the API has issued t.
@@ -118,7 +119,7 @@ func (s *Session) Over(t *oauth2.Token) {
 	if t.RefreshToken != s.next || !endpoint.RefreshEnd(t).IsZero() {
 		s.end = endpoint.RefreshEnd(t)
 	}
-	s.next, s.state, s.doubted, s.lagging = t.RefreshToken, ready, "", false
+	s.next, s.state, s.doubted, s.lagging = t.RefreshToken, ready, nil, false
 }
 
 // Next returns the refresh token with which to begin, "" where a log-in comes first. A program that
@@ -172,11 +173,11 @@ func (s *Session) Refused(token string) {
 // certainly not exchanged it.
 func (s *Session) Faulted(token string, unused bool) {
 	switch {
-	case token != s.next:
-	case !unused:
-		s.state, s.doubted = doubtful, token
-	case s.state == ready:
+	case token != s.next || s.state == doubtful:
+	case unused:
 		s.state = idle
+	default:
+		s.state, s.doubted = doubtful, append(s.doubted, token)
 	}
 }
 
@@ -197,7 +198,7 @@ func (s *Session) RefreshEnd() time.Time {
 
 // Secrets returns all tokens that s knows.
 func (s *Session) Secrets() []string {
-	all := []string{s.next, s.own}
+	all := append([]string{s.next, s.own}, s.doubted...)
 	for _, t := range []*oauth2.Token{s.seen, s.newest, s.initial} {
 		if t != nil {
 			all = append(all, t.AccessToken, t.RefreshToken)

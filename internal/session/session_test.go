@@ -181,6 +181,14 @@ func TestSession_sendsNoRefreshTokenThatMayBeUsedUp(t *testing.T) {
 				w.Load(context.Background())
 			}
 		}, "", it},
+		{"in doubt, and so is another program's, and a Load that lags behind", func(w *world) {
+			w.Faulted(it, false)
+			w.store.token = token("another's")
+			w.Load(context.Background())
+			w.Faulted(refreshOf("another's"), false)
+			w.store.token = &oauth2.Token{AccessToken: "older", RefreshToken: it}
+			w.Load(context.Background())
+		}, "", it},
 		{"in doubt, then taken over with another access token", func(w *world) {
 			w.Faulted(it, false)
 			taken := &oauth2.Token{AccessToken: "another's", RefreshToken: it}
@@ -259,16 +267,24 @@ func TestSession_endOfTheRefreshToken(t *testing.T) {
 }
 
 func TestSession_secretsAreAllThatItKnows(t *testing.T) {
-	w := &world{store: &memory{token("stored")}}
+	w := &world{store: &memory{token("doubted")}}
 	w.Session = session.New(w.store, "own", token("initial"), true)
-	w.load(t)
 	w.Issued(token("issued"))
+	w.load(t)
+	for range 2 {
+		w.Faulted(refreshOf("doubted"), false)
+	}
+	w.store.token = token("another's")
+	w.load(t)
 	known := make(map[string]bool)
 	for _, s := range w.Secrets() {
+		if known[s] && s == refreshOf("doubted") {
+			t.Error("a refresh token is kept for each time that it met a fault")
+		}
 		known[s] = true
 	}
-	for _, s := range []string{"own", "initial", refreshOf("initial"), "stored", refreshOf("stored"),
-		"issued", refreshOf("issued")} {
+	for _, s := range []string{"own", "initial", refreshOf("initial"), "issued", refreshOf("issued"),
+		refreshOf("doubted"), "another's", refreshOf("another's")} {
 		if !known[s] {
 			t.Errorf("%q is not among them", s)
 		}

@@ -153,6 +153,7 @@ func (s *Session) Update(
 	var turn atomic.Bool // taken by f, or by the end of waiting, whichever comes first
 	entered, left := make(chan struct{}), make(chan struct{})
 	var issued *oauth2.Token
+	ended := errEnded // as where f ends its goroutine, which may be one of the Store's own
 	results := s.updates.begin(func() (*oauth2.Token, error) {
 		return nil, s.store.Update(kept, func(stored *oauth2.Token) (*oauth2.Token, error) {
 			if !turn.CompareAndSwap(false, true) {
@@ -161,6 +162,7 @@ func (s *Session) Update(
 			close(entered)
 			defer close(left)
 			t, err := f(s.notice(stored))
+			ended = nil
 			if err == nil {
 				issued = t
 			}
@@ -189,5 +191,5 @@ func (s *Session) Update(
 	if r.err == nil && issued != nil {
 		s.seen = issued
 	}
-	return true, r.err
+	return true, cmp.Or(r.err, ended)
 }

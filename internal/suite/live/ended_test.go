@@ -178,6 +178,34 @@ func TestOptions_goexitBacksOff(t *testing.T) {
 	})
 }
 
+// Also where the Store calls f in a goroutine of its own, which alone ends then, and finds no error.
+func TestStore_goexitInAGoroutineOfTheStore(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		s := newStore(nil)
+		use := places["RoundTripper"](w, &ender{times: 1, end: runtime.Goexit}).(*netoauth.Password)
+		use.Store = inGoroutine{s}
+		src := use.TokenSource(w.Ctx)
+		if _, err := src.Token(); err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
+			t.Errorf("error %v, want it to say what happened", err)
+		}
+		time.Sleep(time.Second)
+		got := suite.MustToken(t, src)
+		suite.Diff(t, "what the next exchange has stored", got, s.get().AccessToken)
+	})
+}
+
+// inGoroutine is a Store that calls f in a goroutine of its own.
+type inGoroutine struct{ *store }
+
+func (s inGoroutine) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) error {
+	return s.store.Update(ctx, func(stored *oauth2.Token) (t *oauth2.Token, err error) {
+		var all sync.WaitGroup
+		all.Go(func() { t, err = f(stored) })
+		all.Wait()
+		return t, err
+	})
+}
+
 // What a Store's method leaves undone by that counts as its failure.
 func TestStore_goexitOfAMethodIsItsFailure(t *testing.T) {
 	for place, set := range map[string]func(s *store, f func(context.Context) error){

@@ -81,6 +81,7 @@ func wrongNetosecrets(t *testing.T) []wrongNetosecret {
 		{"an access token with an iat", jwt(`{"iat":1000,"exp":1300}`), []string{"access token"}},
 		{"an encrypted access token", "eyJhbGciOiJkaXIifQ..aXY.Y2lwaGVy.dGFn", []string{"access token"}},
 		{"an access token that is cut off", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJT", []string{"access token"}},
+		{"at the end of a sentence", whole + ".", []string{"paste all of it, and nothing else"}},
 		{"cut by one character", strings.TrimRight(whole, "=")[:81], []string{"base64"}},
 		{"cut in the middle", strings.TrimRight(whole, "=")[:80], []string{"JSON"}},
 		{"garbage after the padding", b64([]byte("SHAREDSECRETVALUE ")) + "=!", []string{"base64"}},
