@@ -21,10 +21,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-const (
-	exchangeTimeout = 30 * time.Second      // all its tries included
-	settling        = 10 * time.Millisecond // until a connection counts as idle after its last request
-)
+const exchangeTimeout = 30 * time.Second // all its tries included
 
 // Refresh signs in with a refresh token and no credentials to log in again: once that token is
 // refused, a person must get another. In the API's reference it is "via Refresh Token", POST
@@ -169,8 +166,7 @@ func once(ctx context.Context, of func(context.Context) (*flow, error)) (*oauth2
 // be dead.
 func (f *flow) hangUp() {
 	if f.silent {
-		time.Sleep(settling) // HTTP/2 ends a request a moment after its caller has the error
-		endpoint.Client(f.ctx).CloseIdleConnections()
+		endpoint.HangUp(f.ctx)
 	}
 	f.silent = false
 }
