@@ -1,7 +1,6 @@
 package live_test
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"testing"
@@ -256,10 +255,7 @@ func TestTokenSource_triesNoMoreWhenNobodyWaits(t *testing.T) {
 		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
 			w.Fail(-1, netoauthtest.Status(503))
 			w.Delay(delay)
-			ctx, cancel := context.WithTimeout(w.Ctx, 200*time.Millisecond)
-			defer cancel()
-			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
-			w.Key.Client(w.Ctx).Do(req)
+			getWithin(w, w.Key.Client(w.Ctx), 200*time.Millisecond)
 			time.Sleep(time.Minute)
 			suite.Diff(t, "token requests", 1, w.Requests(""))
 		})

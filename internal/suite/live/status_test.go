@@ -32,7 +32,7 @@ var errAny = errors.New("any")
 
 func TestStatusOf_followsATokensLife(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		client := w.Key.Client(w.Ctx)
 		src := client.Transport.(*netoauth.Transport).Source
 		status := netoauth.Status{Flow: "API key", Account: "example"}
@@ -70,7 +70,7 @@ func TestStatusOf_followsATokensLife(t *testing.T) {
 // Also where the 401 may start nothing.
 func TestStatusOf_tellsOfEach401(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		w.Handle("/refused", netoauthtest.Status(401))
 		client := w.Key.Client(w.Ctx)
 		src := client.Transport.(*netoauth.Transport).Source

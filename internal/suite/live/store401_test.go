@@ -35,7 +35,7 @@ func TestStore_401(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				w.Handle("/", suite.Answer(200, ""))
 				age := spent
 				if tt.first {
 					age = 0
@@ -102,7 +102,7 @@ func TestStore_401IsAnsweredFromItWhereNoExchangeMayBe(t *testing.T) {
 	for name, failed := range map[string]bool{"in the wait after a failure": true, "within 30 s of a forced one": false} {
 		t.Run(name, func(t *testing.T) {
 			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				w.Handle("/", suite.Answer(200, ""))
 				s := newStore(mustLogIn(t, w, 0))
 				client := of(s.options()).Client(w.Ctx)
 				suite.MustGet(t, client, w.URL+"/")
@@ -161,7 +161,7 @@ func TestStore_401LeadsToThreeRequestsAtMost(t *testing.T) {
 
 func TestStore_401LeadsToOneExchangeForAllPrograms(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		s := newStore(mustLogIn(t, w, 0))
 		w.Delay(time.Second)
 		clients := make([]*http.Client, 5)

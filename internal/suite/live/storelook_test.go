@@ -3,7 +3,6 @@ package live_test
 import (
 	"context"
 	"errors"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -99,7 +98,7 @@ func TestStore_queueBehindASlowExchange(t *testing.T) {
 // all the same.
 func TestStore_replicasThatLagKeepNobodyFromAskingTheAPI(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		tokens := []*oauth2.Token{mustLogIn(t, w, 0), mustLogIn(t, w, 0)}
 		s := newStore(tokens[0])
 		n := 0
@@ -147,7 +146,7 @@ func TestStore_refreshTokenWithALineBreak(t *testing.T) {
 func TestStore_noRequestWaitsWhileARenewalWaitsForIt(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.SetLifetimes(time.Minute, time.Hour)
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		s := newStore(nil)
 		client := w.Credential(suite.APIKey, s.options()).Client(w.Ctx)
 		suite.MustGet(t, client, w.URL)

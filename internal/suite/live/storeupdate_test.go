@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -224,15 +223,12 @@ func TestStore_callersContextEndsItsOwnWaitAlone(t *testing.T) {
 		},
 	} {
 		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
-			w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			w.Handle("/", suite.Answer(200, ""))
 			s := newStore(mustLogIn(t, w, spent))
 			hold(w, s)
 			client := w.Credential(suite.Refresh, s.options()).Client(w.Ctx)
-			ctx, cancel := context.WithTimeout(w.Ctx, time.Second)
-			defer cancel()
 			start := time.Now()
-			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
-			_, err := client.Do(req)
+			err := getWithin(w, client, time.Second)
 			suite.WantError(t, err, context.DeadlineExceeded)
 			suite.Diff(t, "the first caller's wait", "1s", time.Since(start).String())
 			suite.Diff(t, "the second caller's status", 200, suite.MustGet(t, client, w.URL))

@@ -35,7 +35,7 @@ func TestTransport_401ForcesARenewalAtMostOnceIn30s(t *testing.T) {
 func TestTransport_401JoinsARenewalWithoutForcingOne(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.SetLifetimes(20*time.Second, time.Hour)
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		client := w.Key.Client(w.Ctx)
 		suite.MustGet(t, client, w.URL)
 		w.RevokeAccessTokens()
@@ -114,7 +114,7 @@ func TestTransport_401ReachesTheCallerIfTheRenewalFails(t *testing.T) {
 
 func TestTransport_401WhileRenewalsFailLeavesTheToken(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		w.Handle("/forbidden", netoauthtest.Status(401))
 		client := w.Key.Client(w.Ctx)
 		suite.MustGet(t, client, w.URL)

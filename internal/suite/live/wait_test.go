@@ -212,10 +212,7 @@ func TestWait_endsABubbleInOrder(t *testing.T) {
 		"in an outage, during the quick tries": func(t *testing.T, w *suite.World) oauth2.TokenSource {
 			w.Fail(-1, netoauthtest.Status(503))
 			client := w.Key.Client(w.Ctx)
-			ctx, cancel := context.WithTimeout(w.Ctx, 100*time.Millisecond)
-			defer cancel()
-			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
-			_, err := client.Do(req)
+			err := getWithin(w, client, 100*time.Millisecond)
 			suite.WantError(t, err, context.DeadlineExceeded)
 			return client.Transport.(*netoauth.Transport).Source
 		},
@@ -252,12 +249,7 @@ func TestWait_endsABubbleInOrder(t *testing.T) {
 			src := client.Transport.(*netoauth.Transport).Source
 			suite.MustToken(t, src)
 			w.Delay(20 * time.Second)
-			ctx, cancel := context.WithTimeout(w.Ctx, time.Second)
-			defer cancel()
-			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
-			if resp, err := client.Do(req); err == nil {
-				resp.Body.Close()
-			}
+			getWithin(w, client, time.Second)
 			return src
 		},
 	} {

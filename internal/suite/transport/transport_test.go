@@ -314,7 +314,7 @@ func TestTransport_renewsAfterA401AndSendsTheRequestAgain(t *testing.T) {
 // And costs one exchange.
 func TestTransport_64RequestsAtOnceDoNotSeeARevocation(t *testing.T) {
 	w := suite.NewWorld(t)
-	w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	w.Handle("/", suite.Answer(200, ""))
 	client := w.Key.Client(w.Ctx)
 	for range 2 {
 		var all sync.WaitGroup
