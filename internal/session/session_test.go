@@ -223,6 +223,10 @@ func TestSession_endOfTheRefreshToken(t *testing.T) {
 		diff(t, "Left after its end", "", w.Left())
 		w.Issued(lasting("third", 0.0))
 		diff(t, "End that is not known", time.Time{}, w.End())
+		bare := lasting("bare", 90.0)
+		bare.RefreshToken = ""
+		w.Issued(bare)
+		diff(t, "End without a refresh token", time.Time{}, w.End())
 	})
 }
 

@@ -249,15 +249,3 @@ func TestTokenSource_triesNoMoreWhenLittleTimeIsLeft(t *testing.T) {
 		})
 	}
 }
-
-func TestTokenSource_triesNoMoreWhenNobodyWaits(t *testing.T) {
-	for name, delay := range map[string]time.Duration{"during a try": 500 * time.Millisecond, "between two": 0} {
-		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
-			w.Fail(-1, netoauthtest.Status(503))
-			w.Delay(delay)
-			getWithin(w, w.Key.Client(w.Ctx), 200*time.Millisecond)
-			time.Sleep(time.Minute)
-			suite.Diff(t, "token requests", 1, w.Requests(""))
-		})
-	}
-}

@@ -133,25 +133,25 @@ func TestOptions_onExchangeTellsWhenTheNextOneIs(t *testing.T) {
 	}
 }
 
-func TestOptions_callbacksComeBeforeTheCallers(t *testing.T) {
+func TestOptions_storeAndCallbacksComeBeforeTheCallers(t *testing.T) {
 	for name, fault := range map[string]http.Handler{"a token": nil, "a refusal": netoauthtest.Status(401)} {
 		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
 			w.Fail(-1, fault)
-			j := new(suite.Journal)
-			o := j.Options()
-			o.OnToken = func(*oauth2.Token) { time.Sleep(time.Second); j.Add("OnToken") }
-			o.OnExchange = func(netoauth.Exchange) { time.Sleep(time.Second); j.Add("OnExchange") }
+			s := newStore(nil)
+			o := s.options()
+			o.OnToken = func(*oauth2.Token) { time.Sleep(time.Second); s.Add("OnToken") }
+			o.OnExchange = func(netoauth.Exchange) { time.Sleep(time.Second); s.Add("OnExchange") }
 			src := w.Credential(suite.Password, o).TokenSource(w.Ctx)
 			var all sync.WaitGroup
 			for range 2 {
-				all.Go(func() { src.Token(); j.Add("caller") })
+				all.Go(func() { src.Token(); s.Add("caller") })
 			}
 			all.Wait()
-			want := []string{"OnToken", "OnExchange", "DEBUG", "caller", "caller"}
+			want := []string{"Load", "Update", "stored", "OnToken", "OnExchange", "DEBUG", "caller", "caller"}
 			if fault != nil {
-				want = []string{"OnExchange", "WARN", "caller", "caller"}
+				want = []string{"Load", "Update", "OnExchange", "WARN", "caller", "caller"}
 			}
-			suite.Diff(t, "order", want, j.Take())
+			suite.Diff(t, "order", want, s.Take())
 		})
 	}
 }

@@ -399,7 +399,9 @@ func TestReload_anyOfItsFieldsMayBeNew(t *testing.T) {
 		var seen []string
 		p.OnExchange = func(e netoauth.Exchange) { seen = append(seen, e.Account) }
 		src := p.TokenSource(w.Ctx)
+		suite.Diff(t, "Status.Account before", p.Username, netoauth.StatusOf(src).Account)
 		suite.MustToken(t, src)
+		suite.Diff(t, "Status.Account", w.Username, netoauth.StatusOf(src).Account)
 		w.Fail(-1, netoauthtest.Status(401))
 		time.Sleep(spent)
 		_, err := src.Token()

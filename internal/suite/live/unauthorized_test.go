@@ -98,20 +98,6 @@ func TestTransport_401ToAReplacedTokenRenewsNothing(t *testing.T) {
 	})
 }
 
-func TestTransport_401ReachesTheCallerIfTheRenewalFails(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.NotFoundHandler())
-		client := w.Key.Client(w.Ctx)
-		suite.MustGet(t, client, w.URL)
-		w.RevokeAccessTokens()
-		w.Fail(-1, netoauthtest.Status(401))
-		for range 2 { // the token stays in use
-			suite.Diff(t, "status", 401, suite.MustGet(t, client, w.URL))
-		}
-		suite.Diff(t, "log-ins", 2, w.Requests(netoauthtest.APIKeyPath))
-	})
-}
-
 func TestTransport_401WhileRenewalsFailLeavesTheToken(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.Handle("/", suite.Answer(200, ""))
