@@ -58,11 +58,7 @@ var places = map[string]func(w *suite.World, e *ender) suite.Credential{
 		})
 	},
 	"RoundTripper": func(w *suite.World, e *ender) suite.Credential {
-		network := w.InProcess().Transport
-		w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
-			e.strike()
-			return network.RoundTrip(r)
-		}))
+		watch(w, func(*http.Request) { e.strike() })
 		return w.Credential(suite.Password, netoauth.Options{})
 	},
 }

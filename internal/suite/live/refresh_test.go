@@ -150,14 +150,10 @@ func TestRefresh_tokenWithoutAnExpiryHasARefreshTokenWithoutAnEnd(t *testing.T) 
 func TestRefresh_triesAnEndedTokenForItHasNothingElse(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.SetLifetimes(5*time.Minute, time.Minute)
-		tok, err := w.User.Token(w.Ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		src := (&netoauth.Refresh{URL: w.URL, RefreshToken: netoauth.Secret(tok.RefreshToken)}).TokenSource(w.Ctx)
+		src := signIn(t, w, suite.Refresh, netoauth.Options{}).TokenSource(w.Ctx)
 		suite.MustToken(t, src)
 		time.Sleep(time.Hour)
-		_, err = src.Token()
+		_, err := src.Token()
 		suite.WantError(t, err, netoauth.ErrRejected)
 		suite.Diff(t, "refreshes", 2, w.Requests(netoauthtest.RefreshPath))
 	})

@@ -41,13 +41,12 @@ func TestStore_401(t *testing.T) {
 					age = 0
 				}
 				s := newStore(mustLogIn(t, w, age))
-				sends, network := 0, w.InProcess().Transport
-				w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+				sends := 0
+				watch(w, func(r *http.Request) {
 					if r.URL.Path == "/" {
 						sends++
 					}
-					return network.RoundTrip(r)
-				}))
+				})
 				client := of(s.options()).Client(w.Ctx)
 				suite.MustGet(t, client, w.URL+"/")
 				for range 2 { // 30 s do not matter: a takeover does not count for them
