@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/netoauth/netoauth"
@@ -95,22 +94,5 @@ func TestTransport_401ToAReplacedTokenRenewsNothing(t *testing.T) {
 		}
 		all.Wait()
 		suite.Diff(t, "token requests: the first and the renewal", 2, w.Requests(""))
-	})
-}
-
-func TestTransport_401WhileRenewalsFailLeavesTheToken(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", suite.Answer(200, ""))
-		w.Handle("/forbidden", netoauthtest.Status(401))
-		client := w.Key.Client(w.Ctx)
-		suite.MustGet(t, client, w.URL)
-		w.Fail(-1, netoauthtest.Status(503))
-		time.Sleep(256 * time.Second)
-		suite.MustGet(t, client, w.URL) // stale: starts a renewal, which fails
-		synctest.Wait()
-		before := w.Requests("")
-		suite.Diff(t, "status of the API's own 401", 401, suite.MustGet(t, client, w.URL+"/forbidden"))
-		suite.Diff(t, "status with the token in hand", 200, suite.MustGet(t, client, w.URL))
-		suite.Diff(t, "token requests during back-off", 0, w.Requests("")-before)
 	})
 }
