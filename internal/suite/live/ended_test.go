@@ -159,37 +159,3 @@ func TestOptions_panicEndsTheProgram(t *testing.T) {
 		})
 	}
 }
-
-// An OnToken that never returns makes no exchange a second.
-func TestOptions_goexitBacksOff(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		e := &ender{times: -1, end: runtime.Goexit}
-		src := places["OnToken"](w, e).TokenSource(w.Ctx)
-		for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-			src.Token()
-		}
-		if n := w.Requests(""); n > 90 {
-			t.Errorf("%d token requests in 10 min, want them to back off as after a transient fault", n)
-		}
-	})
-}
-
-// What a Store's method leaves undone by that counts as its failure.
-func TestStore_goexitOfAMethodIsItsFailure(t *testing.T) {
-	for place, set := range map[string]func(s *store, f func(context.Context) error){
-		"Load":           func(s *store, f func(context.Context) error) { s.load = f },
-		"Update, before": func(s *store, f func(context.Context) error) { s.before = f },
-		"Update, after":  func(s *store, f func(context.Context) error) { s.after = f },
-	} {
-		suite.RunInBubble(t, place, func(t *testing.T, w *suite.World) {
-			s := newStore(nil)
-			set(s, func(context.Context) error { runtime.Goexit(); return nil })
-			src := w.Credential(suite.Password, s.options()).TokenSource(w.Ctx)
-			suite.MustToken(t, src)
-			err := netoauth.StatusOf(src).StoreErr
-			if err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
-				t.Errorf("StoreErr is %v, want it to say what happened", err)
-			}
-		})
-	}
-}

@@ -70,7 +70,9 @@ func TestOptions_onExchangeIsCalledOnceAnExchange(t *testing.T) {
 						t.Errorf("%s: Err %v, want the caller's %v", what, got.Err, err)
 					}
 				}
-				tok, err := c.TokenSource(w.Ctx).Token()
+				src := c.TokenSource(w.Ctx)
+				tok, err := src.Token()
+				src.Token() // the same, or the same error, without an exchange
 				check("TokenSource", tok, err, tt.tries, tt.retryFrom, tt.retryTo)
 				if flow == suite.Refresh && tok != nil {
 					c = refreshWith(w, tok.RefreshToken, o)
@@ -80,18 +82,6 @@ func TestOptions_onExchangeIsCalledOnceAnExchange(t *testing.T) {
 			})
 		}
 	}
-}
-
-func TestOptions_onExchangeIsNotCalledForATokenInHand(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		n := 0
-		src := w.Credential(suite.APIKey, netoauth.Options{OnExchange: func(netoauth.Exchange) { n++ }}).TokenSource(w.Ctx)
-		for range 210 {
-			suite.MustToken(t, src)
-			time.Sleep(time.Second)
-		}
-		suite.Diff(t, "calls", 1, n)
-	})
 }
 
 // Took counts all that the exchange waits for, OnToken included.

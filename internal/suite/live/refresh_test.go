@@ -75,20 +75,6 @@ func TestRefresh_brokenEndpointStarvesNobody(t *testing.T) {
 	}
 }
 
-// By a flow that can log in.
-func TestRefresh_refusedTokenIsNotTriedTwice(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		src := w.Key.TokenSource(w.Ctx)
-		suite.MustToken(t, src)
-		time.Sleep(5 * time.Minute)
-		w.Fail(-1, netoauthtest.Status(400))
-		src.Token()
-		time.Sleep(5 * time.Second)
-		src.Token()
-		suite.Diff(t, "refreshes", 1, w.Requests(netoauthtest.RefreshPath))
-	})
-}
-
 func TestRefresh_sameTokenMayGetALaterEnd(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.Fail(-1, suite.Answer(200,

@@ -179,16 +179,6 @@ func TestStore_writesThatFailNeverSendARefreshTokenAgain(t *testing.T) {
 	})
 }
 
-// The refresh token's end is in Extra, which no Store keeps: so it is tried.
-func TestStore_doesNotKnowWhenTheRefreshTokenEnds(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		s := newStore(mustLogIn(t, w, time.Hour))
-		suite.MustToken(t, w.Credential(suite.Password, s.options()).TokenSource(w.Ctx))
-		suite.Diff(t, "refreshes", 1, w.Requests(netoauthtest.RefreshPath))
-		suite.Diff(t, "log-ins", 2, w.Requests(netoauthtest.PasswordPath))
-	})
-}
-
 // Another program's success with another refresh token says that refreshing works again.
 func TestStore_refreshesWithATokenTakenOverAfterAFault(t *testing.T) {
 	for _, flow := range []suite.Flow{suite.APIKey, suite.Password} {

@@ -160,19 +160,6 @@ func (u unlocking) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.To
 	return cmp.Or(u.err, err)
 }
 
-// An optimistic transaction, which the interface forbids.
-func TestStore_updateThatCallsItsFunctionTwice(t *testing.T) {
-	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-		s := newStore(mustLogIn(t, w, spent))
-		s.calls = 2
-		got := suite.MustToken(t, of(s.options()).TokenSource(w.Ctx))
-		suite.Diff(t, "stored token", s.get().AccessToken, got)
-		suite.Diff(t, "token requests", 2, w.Requests(""))
-		suite.Diff(t, "calls and callbacks",
-			[]string{"Load", "Update", "stored", "WARN", "OnToken", "OnExchange", "DEBUG"}, s.Take())
-	})
-}
-
 func TestStore_lockAndExchangeHaveTheirOwnTime(t *testing.T) {
 	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
 		s := newStore(mustLogIn(t, w, spent))
