@@ -26,20 +26,6 @@ func TestStore_updateLooksOnceMore(t *testing.T) {
 	})
 }
 
-func TestStore_failedExchangeStoresNothing(t *testing.T) {
-	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-		s := newStore(mustLogIn(t, w, spent))
-		before := s.get()
-		w.Fail(-1, netoauthtest.Status(503, "Retry-After", "1"))
-		src := of(s.options()).TokenSource(w.Ctx)
-		if _, err := src.Token(); err == nil {
-			t.Error("a token, want an error")
-		}
-		suite.Diff(t, "stored token's refresh token", before.RefreshToken, s.get().RefreshToken)
-		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "OnExchange", "WARN"}, s.Take())
-	})
-}
-
 func TestStore_loadThatFailsCountsAsNone(t *testing.T) {
 	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
 		sent := recordRefreshes(w)
