@@ -425,20 +425,26 @@ func TestFault_waits(t *testing.T) {
 	const s = time.Second
 	for _, tt := range []struct {
 		name        string
-		fault       renewal.Fault
+		faults      []renewal.Fault // one after the other, the last for ever
 		least, most []time.Duration
 	}{
-		{"passing", renewal.Fault{Passing: true}, []time.Duration{s / 2, s, 2 * s, 4 * s, 7500 * time.Millisecond},
+		{"passing", []renewal.Fault{{Passing: true}}, []time.Duration{s / 2, s, 2 * s, 4 * s, 7500 * time.Millisecond},
 			[]time.Duration{s, 2 * s, 4 * s, 8 * s, 15 * s}},
-		{"refused", renewal.Fault{}, []time.Duration{2500 * time.Millisecond, 5 * s, 10 * s, 20 * s, 40 * s, 60 * s},
+		{"refused", []renewal.Fault{{}}, []time.Duration{2500 * time.Millisecond, 5 * s, 10 * s, 20 * s, 40 * s, 60 * s},
 			[]time.Duration{5 * s, 10 * s, 20 * s, 40 * s, 80 * s, 120 * s}},
-		{"asked for", renewal.Fault{Passing: true, RetryAfter: 30 * s}, []time.Duration{30 * s}, []time.Duration{45 * s}},
-		{"asked for a day", renewal.Fault{RetryAfter: 24 * time.Hour}, []time.Duration{600 * s}, []time.Duration{615 * s}},
+		{"asked for", []renewal.Fault{{Passing: true, RetryAfter: 30 * s}}, []time.Duration{30 * s}, []time.Duration{45 * s}},
+		{"asked for a day", []renewal.Fault{{RetryAfter: 24 * time.Hour}}, []time.Duration{600 * s}, []time.Duration{615 * s}},
+		{"a balancer that flickers before a refusal: each kind has its own",
+			[]renewal.Fault{{Passing: true}, {Passing: true}, {Passing: true}, {Passing: true}, {}, {Passing: true}, {}},
+			[]time.Duration{s / 2, s, 2 * s, 4 * s, 2500 * time.Millisecond, 7500 * time.Millisecond, 5 * s},
+			[]time.Duration{s, 2 * s, 4 * s, 8 * s, 5 * s, 15 * s, 10 * s}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
+			n := 0
 			src := renewal.New(func(*renewal.Fetch) (*renewal.Token, error) { return nil, errPassing },
-				func(error) renewal.Fault { return tt.fault }, false)
+				func(error) renewal.Fault { return tt.faults[min(n, len(tt.faults)-1)] }, false)
 			for i := range tt.least {
+				n = i
 				src.Get(t.Context())
 				wait := time.Until(src.Status().RetryAt)
 				if wait < tt.least[i] || wait > tt.most[i] {

@@ -263,6 +263,10 @@ func TestSession_endOfTheRefreshToken(t *testing.T) {
 		diff(t, "Left after its end", "", w.Left())
 		w.Issued(lasting("third", 0.0))
 		diff(t, "RefreshEnd that is not known", time.Time{}, w.RefreshEnd())
+		bare := lasting("bare", 90.0)
+		bare.RefreshToken = ""
+		w.Issued(bare)
+		diff(t, "RefreshEnd without a refresh token", time.Time{}, w.RefreshEnd())
 	})
 }
 

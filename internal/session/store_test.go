@@ -204,6 +204,11 @@ func TestUpdate_callsThatTheInterfaceForbids(t *testing.T) {
 			_, err := f(nil)
 			return err
 		}, true, "too late, or twice"},
+		{"the goroutine is ended after f", func(_ context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) error {
+			f(nil)
+			runtime.Goexit()
+			return nil
+		}, true, "runtime.Goexit"},
 		{"the goroutine is ended", func(context.Context, func(*oauth2.Token) (*oauth2.Token, error)) error {
 			runtime.Goexit()
 			return nil

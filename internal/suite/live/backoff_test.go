@@ -1,7 +1,6 @@
 package live_test
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"testing"
@@ -156,39 +155,6 @@ func TestTokenSource_spreadsItsWaitsAtRandom(t *testing.T) {
 	}
 }
 
-func TestTokenSource_eachKindOfFailureHasItsOwnBackOff(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		src := w.Key.TokenSource(w.Ctx)
-		suite.MustToken(t, src)
-		time.Sleep(256 * time.Second) // stale: one try each
-		w.Fail(-1, netoauthtest.Status(503))
-		w.ExchangesOver(src, 8*time.Second) // four at least, so that a fifth wait would be over 5 s
-		time.Sleep(15 * time.Second)
-		w.Fail(-1, netoauthtest.Status(401)) // the refresh, if that did not meet the last fault, and the log-in
-		backsOff(t, slices.Compact(w.ExchangesOver(src, 6*time.Second)), ownWaits(5*time.Second))
-	})
-}
-
-// A flaky balancer in front of wrong credentials: the faults between do not make the refusals come
-// faster.
-func TestTokenSource_transientFaultsDoNotResetRefusals(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		n, refused := 0, 0
-		w.Fail(-1, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if n++; n%4 != 1 {
-				netoauthtest.Status(503).ServeHTTP(rw, r)
-				return
-			}
-			refused++
-			netoauthtest.Status(401).ServeHTTP(rw, r)
-		}))
-		w.ExchangesOver(w.User.TokenSource(w.Ctx), 10*time.Minute)
-		if refused > 20 {
-			t.Errorf("%d refused log-ins in 10 min, want at most 20", refused)
-		}
-	})
-}
-
 func TestTokenSource_successEndsTheBackOff(t *testing.T) {
 	suite.RunInBubble(t, "of refusals", func(t *testing.T, w *suite.World) {
 		w.Fail(4, netoauthtest.Status(401))
@@ -248,21 +214,6 @@ func TestTokenSource_triesNoMoreWhenLittleTimeIsLeft(t *testing.T) {
 			w.Delay(delay)
 			w.Key.TokenSource(w.Ctx).Token()
 			suite.Diff(t, "token requests", want, w.Requests(""))
-		})
-	}
-}
-
-func TestTokenSource_triesNoMoreWhenNobodyWaits(t *testing.T) {
-	for name, delay := range map[string]time.Duration{"during a try": 500 * time.Millisecond, "between two": 0} {
-		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
-			w.Fail(-1, netoauthtest.Status(503))
-			w.Delay(delay)
-			ctx, cancel := context.WithTimeout(w.Ctx, 200*time.Millisecond)
-			defer cancel()
-			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
-			w.Key.Client(w.Ctx).Do(req)
-			time.Sleep(time.Minute)
-			suite.Diff(t, "token requests", 1, w.Requests(""))
 		})
 	}
 }

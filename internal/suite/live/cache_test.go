@@ -59,7 +59,7 @@ func TestTransport_aLateLookStartsNoExchange(t *testing.T) {
 	} {
 		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
 			w.SetLifetimes(time.Minute, time.Hour)
-			w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			w.Handle("/", suite.Answer(200, ""))
 			client := w.Key.Client(w.Ctx)
 			if tt.age > 0 {
 				suite.MustGet(t, client, w.URL)
@@ -80,7 +80,7 @@ func TestTransport_aLateLookStartsNoExchange(t *testing.T) {
 // and its renewal takes long.
 func TestTransport_aLateLookWaitsForNoOtherRenewal(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		w.Handle("/refused", suite.Answer(http.StatusUnauthorized, ""))
 		client := w.Key.Client(w.Ctx)
 		start := time.Now()

@@ -14,13 +14,9 @@ import (
 
 func TestOptions_onTokenGetsEachTokenBeforeItIsUsed(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		first, err := w.User.Token(w.Ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var mu sync.Mutex
 		var issued, used []string
-		r := &netoauth.Refresh{URL: w.URL, RefreshToken: netoauth.Secret(first.RefreshToken)}
+		r := &netoauth.Refresh{URL: w.URL, RefreshToken: netoauth.Secret(mustLogIn(t, w, 0).RefreshToken)}
 		r.OnToken = func(tok *oauth2.Token) {
 			time.Sleep(time.Second) // a slow disk
 			mu.Lock()

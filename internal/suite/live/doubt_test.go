@@ -29,7 +29,7 @@ func TestTransport_401HurtsNobodyElse(t *testing.T) {
 	} {
 		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
 			w.SetLifetimes(time.Hour, 2*time.Hour)
-			w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			w.Handle("/", suite.Answer(200, ""))
 			w.Handle("/forbidden", netoauthtest.Status(401))
 			client := w.Key.Client(w.Ctx)
 			mustGetAtOnce(t, client, w.URL)
@@ -81,7 +81,7 @@ func TestTransport_401LeavesTheTokenInUse(t *testing.T) {
 // Callers who come while the renewal is under way are refused, too, and wait for the rest of it.
 func TestTransport_revocationIsSeenByNobody(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		client := w.Key.Client(w.Ctx)
 		suite.MustGet(t, client, w.URL)
 		w.Delay(time.Second)
@@ -104,6 +104,17 @@ func TestTransport_revocationIsSeenByNobody(t *testing.T) {
 func get(w *suite.World) *http.Request {
 	req, _ := http.NewRequestWithContext(w.Ctx, http.MethodGet, w.URL, nil)
 	return req
+}
+
+// getWithin sends a GET to the API of w for a caller who waits no longer than d.
+func getWithin(w *suite.World, client *http.Client, d time.Duration) error {
+	ctx, cancel := context.WithTimeout(w.Ctx, d)
+	defer cancel()
+	resp, err := client.Do(get(w).WithContext(ctx))
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err
 }
 
 // send returns the answer to req.
@@ -133,7 +144,7 @@ func TestTransport_unrepeatableRequestWaitsForTheRenewalUnderWay(t *testing.T) {
 		{20 * time.Second, 5 * time.Second},
 	} {
 		suite.InBubble(t, func(t *testing.T, w *suite.World) {
-			w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			w.Handle("/", suite.Answer(200, ""))
 			transport := w.Key.Client(w.Ctx).Transport.(*netoauth.Transport)
 			send(t, transport, get(w))
 			w.RevokeAccessTokens()
@@ -151,26 +162,17 @@ func TestTransport_unrepeatableRequestWaitsForTheRenewalUnderWay(t *testing.T) {
 	}
 }
 
+// Since nobody waits for that renewal, it makes one try at a fault.
 func TestTransport_unrepeatableRequestStartsTheRenewalAndDoesNotWait(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		transport := refusing(t, w, whole("no such token"))
-		w.Delay(20 * time.Second)
+		w.Delay(10 * time.Second)
+		w.Fail(-1, netoauthtest.Status(503))
 		start := time.Now()
 		resp := send(t, transport, unrepeatable(w))
 		suite.Diff(t, "status", 401, resp.StatusCode)
 		suite.Diff(t, "time taken", "0s", time.Since(start).String())
-		synctest.Wait()
-		suite.Diff(t, "token requests", 2, w.Requests(""))
-	})
-}
-
-// Nobody waits for that renewal, so it makes one try at a fault.
-func TestTransport_unrepeatableRequestMakesOneTry(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		transport := refusing(t, w, whole("no such token"))
-		w.Fail(-1, netoauthtest.Status(503))
-		send(t, transport, unrepeatable(w))
-		time.Sleep(10 * time.Second)
+		netoauth.Wait(w.Ctx, transport.Source)
 		suite.Diff(t, "token requests", 2, w.Requests(""))
 	})
 }

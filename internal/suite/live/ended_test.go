@@ -58,11 +58,7 @@ var places = map[string]func(w *suite.World, e *ender) suite.Credential{
 		})
 	},
 	"RoundTripper": func(w *suite.World, e *ender) suite.Credential {
-		network := w.InProcess().Transport
-		w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
-			e.strike()
-			return network.RoundTrip(r)
-		}))
+		watch(w, func(*http.Request) { e.strike() })
 		return w.Credential(suite.Password, netoauth.Options{})
 	},
 }
@@ -164,21 +160,7 @@ func TestOptions_panicEndsTheProgram(t *testing.T) {
 	}
 }
 
-// An OnToken that never returns makes no exchange a second.
-func TestOptions_goexitBacksOff(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		e := &ender{times: -1, end: runtime.Goexit}
-		src := places["OnToken"](w, e).TokenSource(w.Ctx)
-		for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-			src.Token()
-		}
-		if n := w.Requests(""); n > 90 {
-			t.Errorf("%d token requests in 10 min, want them to back off as after a transient fault", n)
-		}
-	})
-}
-
-// Also where the Store calls f in a goroutine of its own, which alone ends then, and finds no error.
+// An exchange that a callback ends in a goroutine of the Store, which alone ends then, has failed, too.
 func TestStore_goexitInAGoroutineOfTheStore(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		s := newStore(nil)
@@ -204,24 +186,4 @@ func (s inGoroutine) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.
 		all.Wait()
 		return t, err
 	})
-}
-
-// What a Store's method leaves undone by that counts as its failure.
-func TestStore_goexitOfAMethodIsItsFailure(t *testing.T) {
-	for place, set := range map[string]func(s *store, f func(context.Context) error){
-		"Load":           func(s *store, f func(context.Context) error) { s.load = f },
-		"Update, before": func(s *store, f func(context.Context) error) { s.before = f },
-		"Update, after":  func(s *store, f func(context.Context) error) { s.after = f },
-	} {
-		suite.RunInBubble(t, place, func(t *testing.T, w *suite.World) {
-			s := newStore(nil)
-			set(s, func(context.Context) error { runtime.Goexit(); return nil })
-			src := w.Credential(suite.Password, s.options()).TokenSource(w.Ctx)
-			suite.MustToken(t, src)
-			err := netoauth.StatusOf(src).StoreErr
-			if err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
-				t.Errorf("StoreErr is %v, want it to say what happened", err)
-			}
-		})
-	}
 }

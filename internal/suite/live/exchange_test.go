@@ -47,10 +47,7 @@ func TestTransport_callersContextEndsItsOwnWaitAlone(t *testing.T) {
 		client := w.Key.Client(w.Ctx)
 		start := time.Now()
 
-		ctx, cancel := context.WithTimeout(w.Ctx, 100*time.Millisecond)
-		defer cancel()
-		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
-		_, err := client.Do(req)
+		err := getWithin(w, client, 100*time.Millisecond)
 		suite.WantError(t, err, context.DeadlineExceeded)
 		suite.Diff(t, "time that a caller with 100 ms waited", "100ms", time.Since(start).String())
 		if e, ok := err.(*url.Error); !ok || !e.Timeout() {

@@ -73,45 +73,6 @@ func TestOptions_initialToken(t *testing.T) {
 	}
 }
 
-// So that a program with one request does not end in the middle of a renewal. By its ExpiresIn the
-// token has lived for over 85 % of 5 min; where the renewal brings nothing in time, it serves.
-func TestOptions_initialTokenThatIsStaleIsRenewedFirst(t *testing.T) {
-	for _, tt := range []struct {
-		name  string
-		delay time.Duration
-		fault http.Handler
-		waits time.Duration // at most
-		same  bool          // as the stored one
-	}{
-		{name: "at once"},
-		{name: "in 4 s", delay: 4 * time.Second, waits: 4 * time.Second},
-		{name: "too late", delay: 20 * time.Second, waits: 5 * time.Second, same: true},
-		{name: "refused", fault: netoauthtest.Status(401), same: true},
-		{name: "a fault, three times", fault: netoauthtest.Status(503), waits: 2 * time.Second, same: true},
-		{name: "hanging", fault: netoauthtest.Hang(), waits: 5 * time.Second, same: true},
-	} {
-		suite.RunInBubble(t, tt.name, func(t *testing.T, w *suite.World) {
-			tok, err := w.Key.Token(w.Ctx)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.Key.InitialToken = tok
-			time.Sleep(256 * time.Second)
-			w.Delay(tt.delay)
-			w.Fail(-1, tt.fault)
-			src := w.Key.TokenSource(w.Ctx)
-			start := time.Now()
-			for range 2 { // the second is not held back
-				got := suite.MustToken(t, src)
-				suite.Diff(t, "token is the stored one", tt.same, got == tok.AccessToken)
-				if took := time.Since(start); took > tt.waits {
-					t.Errorf("waited %v, want %v at most", took, tt.waits)
-				}
-			}
-		})
-	}
-}
-
 // One whose age is not known is renewed as soon as that works, though the first renewal has failed.
 func TestOptions_initialTokenOfUnknownAgeIsRenewedAfterAFailure(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {

@@ -22,20 +22,13 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// wiretap notes what comes to an API: each path, and whose token it has.
-type wiretap struct {
-	mu   sync.Mutex
-	seen []string
-}
-
-// tapped returns an API that answers each path, and a wiretap on its loopback address.
-func tapped(t *testing.T) (*suite.World, *wiretap) {
-	w, tap := suite.NewWorld(t), new(wiretap)
+// tapped returns an API that answers each path, and a journal of what comes to its loopback address:
+// each path, and whose token it has.
+func tapped(t *testing.T) (*suite.World, *suite.Journal) {
+	w, tap := suite.NewWorld(t), new(suite.Journal)
 	w.Handle("/", suite.Answer(200, "hello"))
 	w.URL = suite.Serve(t, func(rw http.ResponseWriter, r *http.Request) {
-		tap.mu.Lock()
-		tap.seen = append(tap.seen, r.URL.Path+" "+accounts(r.Header["Authorization"]))
-		tap.mu.Unlock()
+		tap.Add(r.URL.Path + " " + accounts(r.Header["Authorization"]))
 		w.ServeHTTP(rw, r)
 	})
 	w.Key.URL = w.URL
@@ -57,23 +50,14 @@ func accounts(authorization []string) string {
 	return strings.Join(names, ", ")
 }
 
-// take returns what was seen, and forgets it.
-func (tap *wiretap) take() []string {
-	tap.mu.Lock()
-	defer tap.mu.Unlock()
-	seen := tap.seen
-	tap.seen = nil
-	return seen
-}
-
 // servesItself checks that a client gets its tokens through itself: at first, and after a revocation.
-func servesItself(t *testing.T, w *suite.World, tap *wiretap, client *http.Client) {
+func servesItself(t *testing.T, w *suite.World, tap *suite.Journal, client *http.Client) {
 	t.Helper()
 	suite.Diff(t, "status", 200, suite.MustGet(t, client, w.URL+"/1"))
 	w.RevokeAccessTokens()
 	suite.Diff(t, "status after a revocation", 200, suite.MustGet(t, client, w.URL+"/2"))
 	suite.Diff(t, "requests", []string{"/api/v1/auth/token ", "/1 example",
-		"/2 example", "/api/auth/bearer/refresh ", "/2 example"}, tap.take())
+		"/2 example", "/api/auth/bearer/refresh ", "/2 example"}, tap.Take())
 }
 
 func TestClient_mayBeHTTPsDefaultClient(t *testing.T) {
@@ -119,7 +103,7 @@ func TestClient_ofASubAccountOverTheParents(t *testing.T) {
 	suite.Diff(t, "requests", []string{
 		login, "/parent example", login, "/sub branch", login, "/subsub twig",
 		"/sub branch", refresh, "/sub branch", "/parent example", refresh, "/parent example",
-	}, tap.take())
+	}, tap.Take())
 }
 
 type layerKey struct{}
@@ -169,7 +153,7 @@ func TestTransport_outermostDecidesTheToken(t *testing.T) {
 			for range 2 {
 				suite.Diff(t, "status", 200, suite.MustGet(t, outer, w.URL+"/call"))
 			}
-			calls := slices.DeleteFunc(tap.take(), func(s string) bool { return !strings.HasPrefix(s, "/call") })
+			calls := slices.DeleteFunc(tap.Take(), func(s string) bool { return !strings.HasPrefix(s, "/call") })
 			suite.Diff(t, "calls", []string{"/call " + tt.want, "/call " + tt.want}, calls)
 		})
 	}
@@ -192,7 +176,7 @@ func TestTransport_aHandlersOwnRequestGetsItsOwnToken(t *testing.T) {
 	outer := netoauth.NewClient(ctx, w.Key.Account("branch").TokenSource(ctx))
 	suite.Diff(t, "status", 200, suite.MustGet(t, outer, w.URL+"/call"))
 	const login = "/api/v1/auth/token "
-	suite.Diff(t, "requests", []string{login, "/for/api/v1/auth/token example", login, "/for/call example"}, tap.take())
+	suite.Diff(t, "requests", []string{login, "/for/api/v1/auth/token example", login, "/for/call example"}, tap.Take())
 }
 
 func TestNewClient_withoutASourceFailsEachRequest(t *testing.T) {
@@ -219,11 +203,11 @@ func TestTransport_overOneForAnotherOrigin(t *testing.T) {
 		away.RevokeAccessTokens()
 	}
 	for _, tt := range []struct {
-		tap  *wiretap
+		tap  *suite.Journal
 		call string
 	}{{homeTap, "/home example"}, {awayTap, "/away branch"}} {
 		suite.Diff(t, "requests", []string{"/api/v1/auth/token ", tt.call,
-			tt.call, "/api/auth/bearer/refresh ", tt.call}, tt.tap.take())
+			tt.call, "/api/auth/bearer/refresh ", tt.call}, tt.tap.Take())
 	}
 }
 
@@ -347,7 +331,7 @@ func TestTransport_logsARequestToAnotherOrigin(t *testing.T) {
 	suite.Diff(t, "status at home", 200, suite.MustGet(t, client, w.URL+"/"))
 	suite.Diff(t, "log of a request at home", "", log.String())
 	suite.Diff(t, "status away", 401, suite.MustGet(t, client, away.URL+"/secret?token=secret"))
-	suite.Diff(t, "requests", []string{"/secret "}, awayTap.take())
+	suite.Diff(t, "requests", []string{"/secret "}, awayTap.Take())
 	var record map[string]any
 	dec := json.NewDecoder(&log)
 	if err := dec.Decode(&record); err != nil {

@@ -70,7 +70,9 @@ func TestOptions_onExchangeIsCalledOnceAnExchange(t *testing.T) {
 						t.Errorf("%s: Err %v, want the caller's %v", what, got.Err, err)
 					}
 				}
-				tok, err := c.TokenSource(w.Ctx).Token()
+				src := c.TokenSource(w.Ctx)
+				tok, err := src.Token()
+				src.Token() // the same, or the same error, without an exchange
 				check("TokenSource", tok, err, tt.tries, tt.retryFrom, tt.retryTo)
 				if flow == suite.Refresh && tok != nil {
 					c = refreshWith(w, tok.RefreshToken, o)
@@ -90,18 +92,6 @@ func TestOptions_onExchangeTellsOfALogInAfterARefusedRefresh(t *testing.T) {
 			OnExchange:   func(e netoauth.Exchange) { seen = append(seen, e.Refreshed) },
 		}).TokenSource(w.Ctx))
 		suite.Diff(t, "Refreshed", []bool{false}, seen)
-	})
-}
-
-func TestOptions_onExchangeIsNotCalledForATokenInHand(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		n := 0
-		src := w.Credential(suite.APIKey, netoauth.Options{OnExchange: func(netoauth.Exchange) { n++ }}).TokenSource(w.Ctx)
-		for range 210 {
-			suite.MustToken(t, src)
-			time.Sleep(time.Second)
-		}
-		suite.Diff(t, "calls", 1, n)
 	})
 }
 
@@ -144,25 +134,25 @@ func TestOptions_onExchangeTellsWhenTheNextOneIs(t *testing.T) {
 	}
 }
 
-func TestOptions_callbacksComeBeforeTheCallers(t *testing.T) {
+func TestOptions_storeAndCallbacksComeBeforeTheCallers(t *testing.T) {
 	for name, fault := range map[string]http.Handler{"a token": nil, "a refusal": netoauthtest.Status(401)} {
 		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
 			w.Fail(-1, fault)
-			j := new(suite.Journal)
-			o := j.Options()
-			o.OnToken = func(*oauth2.Token) { time.Sleep(time.Second); j.Add("OnToken") }
-			o.OnExchange = func(netoauth.Exchange) { time.Sleep(time.Second); j.Add("OnExchange") }
+			s := newStore(nil)
+			o := s.options()
+			o.OnToken = func(*oauth2.Token) { time.Sleep(time.Second); s.Add("OnToken") }
+			o.OnExchange = func(netoauth.Exchange) { time.Sleep(time.Second); s.Add("OnExchange") }
 			src := w.Credential(suite.Password, o).TokenSource(w.Ctx)
 			var all sync.WaitGroup
 			for range 2 {
-				all.Go(func() { src.Token(); j.Add("caller") })
+				all.Go(func() { src.Token(); s.Add("caller") })
 			}
 			all.Wait()
-			want := []string{"OnToken", "OnExchange", "DEBUG", "caller", "caller"}
+			want := []string{"Load", "Update", "stored", "OnToken", "OnExchange", "DEBUG", "caller", "caller"}
 			if fault != nil {
-				want = []string{"OnExchange", "WARN", "caller", "caller"}
+				want = []string{"Load", "Update", "OnExchange", "WARN", "caller", "caller"}
 			}
-			suite.Diff(t, "order", want, j.Take())
+			suite.Diff(t, "order", want, s.Take())
 		})
 	}
 }

@@ -75,20 +75,6 @@ func TestRefresh_brokenEndpointStarvesNobody(t *testing.T) {
 	}
 }
 
-// By a flow that can log in.
-func TestRefresh_refusedTokenIsNotTriedTwice(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		src := w.Key.TokenSource(w.Ctx)
-		suite.MustToken(t, src)
-		time.Sleep(5 * time.Minute)
-		w.Fail(-1, netoauthtest.Status(400))
-		src.Token()
-		time.Sleep(5 * time.Second)
-		src.Token()
-		suite.Diff(t, "refreshes", 1, w.Requests(netoauthtest.RefreshPath))
-	})
-}
-
 func TestRefresh_sameTokenMayGetALaterEnd(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.Fail(-1, suite.Answer(200,
@@ -150,14 +136,10 @@ func TestRefresh_tokenWithoutAnExpiryHasARefreshTokenWithoutAnEnd(t *testing.T) 
 func TestRefresh_triesAnEndedTokenForItHasNothingElse(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.SetLifetimes(5*time.Minute, time.Minute)
-		tok, err := w.User.Token(w.Ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		src := (&netoauth.Refresh{URL: w.URL, RefreshToken: netoauth.Secret(tok.RefreshToken)}).TokenSource(w.Ctx)
+		src := signIn(t, w, suite.Refresh, netoauth.Options{}).TokenSource(w.Ctx)
 		suite.MustToken(t, src)
 		time.Sleep(time.Hour)
-		_, err = src.Token()
+		_, err := src.Token()
 		suite.WantError(t, err, netoauth.ErrRejected)
 		suite.Diff(t, "refreshes", 2, w.Requests(netoauthtest.RefreshPath))
 	})

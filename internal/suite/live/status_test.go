@@ -1,9 +1,7 @@
 package live_test
 
 import (
-	"context"
 	"errors"
-	"net/http"
 	"testing"
 	"time"
 
@@ -32,7 +30,7 @@ var errAny = errors.New("any")
 
 func TestStatusOf_followsATokensLife(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		client := w.Key.Client(w.Ctx)
 		src := client.Transport.(*netoauth.Transport).Source
 		status := netoauth.Status{Flow: "API key", Account: "example"}
@@ -70,7 +68,7 @@ func TestStatusOf_followsATokensLife(t *testing.T) {
 // Also where the 401 may start nothing.
 func TestStatusOf_tellsOfEach401(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		w.Handle("/refused", netoauthtest.Status(401))
 		client := w.Key.Client(w.Ctx)
 		src := client.Transport.(*netoauth.Transport).Source
@@ -104,15 +102,6 @@ func TestStatusOf_tellsOfTheStore(t *testing.T) {
 	})
 }
 
-// An end that the API names counts for the refresh token alone.
-func TestStatusOf_withoutARefreshTokenTheSessionHasNoEnd(t *testing.T) {
-	bare := suite.Answer(200, `{"access_token":"A","expires_in":60,"refresh_expires_in":1800}`)
-	act(t, user, netoauth.Options{}, []http.RoundTripper{bare}, func(t *testing.T, src oauth2.TokenSource, _ *script) {
-		suite.MustToken(t, src)
-		suite.Diff(t, "SessionExpiry", time.Time{}, netoauth.StatusOf(src).SessionExpiry)
-	})
-}
-
 // In the callbacks it tells what was before the exchange.
 func TestStatusOf_inTheCallbacks(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
@@ -132,16 +121,4 @@ func TestStatusOf_otherSources(t *testing.T) {
 	wantStatus(t, "none", netoauth.Status{}, nil)
 	unusable := (&netoauth.Password{Username: "ann"}).TokenSource(t.Context())
 	wantStatus(t, "unusable", netoauth.Status{Flow: "password", Account: "ann", Err: errAny}, unusable)
-}
-
-func TestStatusOf_theAccountIsTheOneInUse(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		user := *w.User
-		user.Username = "before"
-		user.Reload = func(context.Context) (*netoauth.Password, error) { return w.User, nil }
-		src := user.TokenSource(w.Ctx)
-		suite.Diff(t, "Account", "before", netoauth.StatusOf(src).Account)
-		suite.MustToken(t, src)
-		suite.Diff(t, "Account", w.User.Username, netoauth.StatusOf(src).Account)
-	})
 }

@@ -35,19 +35,18 @@ func TestStore_401(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				w.Handle("/", suite.Answer(200, ""))
 				age := spent
 				if tt.first {
 					age = 0
 				}
 				s := newStore(mustLogIn(t, w, age))
-				sends, network := 0, w.InProcess().Transport
-				w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+				sends := 0
+				watch(w, func(r *http.Request) {
 					if r.URL.Path == "/" {
 						sends++
 					}
-					return network.RoundTrip(r)
-				}))
+				})
 				client := of(s.options()).Client(w.Ctx)
 				suite.MustGet(t, client, w.URL+"/")
 				for range 2 { // 30 s do not matter: a takeover does not count for them
@@ -102,7 +101,7 @@ func TestStore_401IsAnsweredFromItWhereNoExchangeMayBe(t *testing.T) {
 	for name, failed := range map[string]bool{"in the wait after a failure": true, "within 30 s of a forced one": false} {
 		t.Run(name, func(t *testing.T) {
 			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				w.Handle("/", suite.Answer(200, ""))
 				s := newStore(mustLogIn(t, w, 0))
 				client := of(s.options()).Client(w.Ctx)
 				suite.MustGet(t, client, w.URL+"/")
@@ -171,7 +170,7 @@ func TestStore_401LeadsToThreeRequestsAtMost(t *testing.T) {
 
 func TestStore_401LeadsToOneExchangeForAllPrograms(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		s := newStore(mustLogIn(t, w, 0))
 		w.Delay(time.Second)
 		clients := make([]*http.Client, 5)

@@ -2,7 +2,6 @@ package live_test
 
 import (
 	"fmt"
-	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -60,7 +59,7 @@ func TestStore_isSharedByPrograms(t *testing.T) {
 	for _, programs := range []int{2, 5} {
 		t.Run(fmt.Sprint(programs), func(t *testing.T) {
 			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-				w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+				w.Handle("/", suite.Answer(200, ""))
 				s := newStore(mustLogIn(t, w, 0))
 				w.Delay(200 * time.Millisecond)
 				var all sync.WaitGroup

@@ -153,17 +153,25 @@ func renew(t *testing.T, w *suite.World, tok *oauth2.Token, s *store) *oauth2.To
 	return next
 }
 
+// watch makes w's client show each request before it sends it.
+func watch(w *suite.World, see func(*http.Request)) {
+	network := w.InProcess().Transport
+	w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+		see(r)
+		return network.RoundTrip(r)
+	}))
+}
+
 // recordRefreshes makes w's client write down the refresh tokens that it sends.
 func recordRefreshes(w *suite.World) *suite.Journal {
-	j, network := new(suite.Journal), w.InProcess().Transport
-	w.Ctx = suite.Over(w.Ctx, suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+	j := new(suite.Journal)
+	watch(w, func(r *http.Request) {
 		if r.URL.Path == netoauthtest.RefreshPath {
 			copied := r.Clone(r.Context())
 			copied.Body, _ = r.GetBody()
 			j.Add(copied.FormValue("refresh_token"))
 		}
-		return network.RoundTrip(r)
-	}))
+	})
 	return j
 }
 

@@ -3,7 +3,6 @@ package live_test
 import (
 	"context"
 	"errors"
-	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,7 +99,7 @@ func TestStore_queueBehindASlowExchange(t *testing.T) {
 func TestStore_replicasThatLagKeepNobodyFromAskingTheAPI(t *testing.T) {
 	for replicas := 2; replicas < 5; replicas++ {
 		suite.InBubble(t, func(t *testing.T, w *suite.World) {
-			w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			w.Handle("/", suite.Answer(200, ""))
 			tokens := make([]*oauth2.Token, replicas)
 			for i := range tokens {
 				tokens[i] = mustLogIn(t, w, 0)
@@ -152,7 +151,7 @@ func TestStore_refreshTokenWithALineBreak(t *testing.T) {
 func TestStore_noRequestWaitsWhileARenewalWaitsForIt(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.SetLifetimes(time.Minute, time.Hour)
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		s := newStore(nil)
 		client := w.Credential(suite.APIKey, s.options()).Client(w.Ctx)
 		suite.MustGet(t, client, w.URL)

@@ -1,7 +1,6 @@
 package live_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -184,69 +183,6 @@ func TestStore_writesThatFailNeverSendARefreshTokenAgain(t *testing.T) {
 		slices.Sort(lines)
 		suite.Diff(t, "different refresh tokens", 7, len(slices.Compact(lines)))
 		suite.Diff(t, "log-ins", 1, w.Requests("")-w.Requests(netoauthtest.RefreshPath))
-	})
-}
-
-// The refresh token's end is in Extra, which no Store keeps: so it is tried.
-func TestStore_doesNotKnowWhenTheRefreshTokenEnds(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		s := newStore(mustLogIn(t, w, time.Hour))
-		suite.MustToken(t, w.Credential(suite.Password, s.options()).TokenSource(w.Ctx))
-		suite.Diff(t, "refreshes", 1, w.Requests(netoauthtest.RefreshPath))
-		suite.Diff(t, "log-ins", 2, w.Requests(netoauthtest.PasswordPath))
-	})
-}
-
-// Another program's success with another refresh token says that refreshing works again.
-func TestStore_refreshesWithATokenTakenOverAfterAFault(t *testing.T) {
-	for _, flow := range []suite.Flow{suite.APIKey, suite.Password} {
-		suite.RunInBubble(t, flow.Name, func(t *testing.T, w *suite.World) {
-			s := newStore(mustLogIn(t, w, 0))
-			src := w.Credential(flow, s.options()).TokenSource(w.Ctx)
-			suite.MustToken(t, src)
-			time.Sleep(stale)
-			w.Fail(1, netoauthtest.Status(503))
-			suite.MustToken(t, src)
-			netoauth.Wait(w.Ctx, src)
-			renew(t, w, s.get(), s)
-			time.Sleep(2 * time.Second)
-			suite.MustToken(t, src)
-			netoauth.Wait(w.Ctx, src) // has taken it over
-			logIns := w.Requests("") - w.Requests(netoauthtest.RefreshPath)
-			time.Sleep(spent)
-			suite.MustToken(t, src)
-			suite.Diff(t, "log-ins", logIns, w.Requests("")-w.Requests(netoauthtest.RefreshPath))
-		})
-	}
-}
-
-// lagging is a Store whose Load may come from a copy that lags behind.
-type lagging struct {
-	*store
-	behind *oauth2.Token
-}
-
-func (l *lagging) Load(ctx context.Context) (*oauth2.Token, error) {
-	if l.behind != nil {
-		return plain(l.behind), nil
-	}
-	return l.store.Load(ctx)
-}
-
-func TestStore_loadThatLagsBehindNeverSendsAUsedRefreshToken(t *testing.T) {
-	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-		old := mustLogIn(t, w, 0)
-		s := &lagging{store: newStore(nil)}
-		next := renew(t, w, old, s.store)
-		o := s.options()
-		o.Store = s
-		sent := recordRefreshes(w)
-		src := of(o).TokenSource(w.Ctx)
-		suite.MustToken(t, src)
-		s.behind = old
-		time.Sleep(spent)
-		src.Token()
-		suite.Diff(t, "refresh tokens sent", []string{next.RefreshToken}, sent.Take())
 	})
 }
 

@@ -4,9 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,37 +26,6 @@ func TestStore_updateLooksOnceMore(t *testing.T) {
 	})
 }
 
-func TestStore_hasTheNewTokenBeforeAnybodyElse(t *testing.T) {
-	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-		s := newStore(mustLogIn(t, w, spent))
-		src := of(s.options()).TokenSource(w.Ctx)
-		var all sync.WaitGroup
-		for range 2 {
-			all.Go(func() {
-				suite.MustToken(t, src)
-				s.Add("caller")
-			})
-		}
-		all.Wait()
-		want := []string{"Load", "Update", "stored", "OnToken", "OnExchange", "DEBUG", "caller", "caller"}
-		suite.Diff(t, "order", want, s.Take())
-	})
-}
-
-func TestStore_failedExchangeStoresNothing(t *testing.T) {
-	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-		s := newStore(mustLogIn(t, w, spent))
-		before := s.get()
-		w.Fail(-1, netoauthtest.Status(503, "Retry-After", "1"))
-		src := of(s.options()).TokenSource(w.Ctx)
-		if _, err := src.Token(); err == nil {
-			t.Error("a token, want an error")
-		}
-		suite.Diff(t, "stored token's refresh token", before.RefreshToken, s.get().RefreshToken)
-		suite.Diff(t, "calls and callbacks", []string{"Load", "Update", "OnExchange", "WARN"}, s.Take())
-	})
-}
-
 func TestStore_loadThatFailsCountsAsNone(t *testing.T) {
 	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
 		sent := recordRefreshes(w)
@@ -75,17 +41,18 @@ func TestStore_loadThatFailsCountsAsNone(t *testing.T) {
 // Refresh would have no place for the next refresh token and sends nothing. The others log in.
 func TestStore_updateThatFailsBeforeItsExchange(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		make func(s *store)
-		in   time.Duration
+		name  string
+		make  func(s *store)
+		in    time.Duration
+		cause error // of Refresh
 	}{
-		{"at once", func(s *store) { s.before = failing }, 0},
-		{"after 35 s", func(s *store) { s.before = hanging }, 35 * time.Second},
-		{"held lock", func(s *store) { time.AfterFunc(40*time.Second, s.hold()) }, 35 * time.Second},
-		{"without an error", func(s *store) { s.calls = 0 }, 0},
+		{"at once", func(s *store) { s.before = failing }, 0, errStore},
+		{"after 35 s", func(s *store) { s.before = hanging }, 35 * time.Second, context.DeadlineExceeded},
+		{"held lock", func(s *store) { time.AfterFunc(40*time.Second, s.hold()) }, 35 * time.Second, context.DeadlineExceeded},
+		{"without an error", func(s *store) { s.calls = 0 }, 0, nil},
 		{"function called too late", func(s *store) {
 			s.before = func(context.Context) error { time.Sleep(40 * time.Second); return nil }
-		}, 35*time.Second + 50*time.Millisecond},
+		}, 35*time.Second + 50*time.Millisecond, context.DeadlineExceeded},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
@@ -106,8 +73,8 @@ func TestStore_updateThatFailsBeforeItsExchange(t *testing.T) {
 				want := []string{"Load", "Update", "WARN", "OnToken", "OnExchange", "DEBUG"}
 				if _, ok := c.(*netoauth.Refresh); ok {
 					want = []string{"Load", "Update", "OnExchange", "WARN"}
-					if tt.name == "at once" {
-						suite.WantError(t, err, errStore)
+					if tt.cause != nil {
+						suite.WantError(t, err, tt.cause)
 					}
 					if len(exchanges) != 1 || exchanges[0].Err == nil || exchanges[0].RetryIn < 500*time.Millisecond ||
 						exchanges[0].RetryIn > time.Second || errors.Is(err, netoauth.ErrRejected) {
@@ -179,19 +146,6 @@ func (u unlocking) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.To
 	return cmp.Or(u.err, err)
 }
 
-// An optimistic transaction, which the interface forbids.
-func TestStore_updateThatCallsItsFunctionTwice(t *testing.T) {
-	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
-		s := newStore(mustLogIn(t, w, spent))
-		s.calls = 2
-		got := suite.MustToken(t, of(s.options()).TokenSource(w.Ctx))
-		suite.Diff(t, "stored token", s.get().AccessToken, got)
-		suite.Diff(t, "token requests", 2, w.Requests(""))
-		suite.Diff(t, "calls and callbacks",
-			[]string{"Load", "Update", "stored", "WARN", "OnToken", "OnExchange", "DEBUG"}, s.Take())
-	})
-}
-
 func TestStore_lockAndExchangeHaveTheirOwnTime(t *testing.T) {
 	eachFlow(t, func(t *testing.T, w *suite.World, of func(netoauth.Options) suite.Credential) {
 		s := newStore(mustLogIn(t, w, spent))
@@ -224,15 +178,12 @@ func TestStore_callersContextEndsItsOwnWaitAlone(t *testing.T) {
 		},
 	} {
 		suite.RunInBubble(t, name, func(t *testing.T, w *suite.World) {
-			w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			w.Handle("/", suite.Answer(200, ""))
 			s := newStore(mustLogIn(t, w, spent))
 			hold(w, s)
 			client := w.Credential(suite.Refresh, s.options()).Client(w.Ctx)
-			ctx, cancel := context.WithTimeout(w.Ctx, time.Second)
-			defer cancel()
 			start := time.Now()
-			req, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.URL, nil)
-			_, err := client.Do(req)
+			err := getWithin(w, client, time.Second)
 			suite.WantError(t, err, context.DeadlineExceeded)
 			suite.Diff(t, "the first caller's wait", "1s", time.Since(start).String())
 			suite.Diff(t, "the second caller's status", 200, suite.MustGet(t, client, w.URL))
@@ -240,19 +191,4 @@ func TestStore_callersContextEndsItsOwnWaitAlone(t *testing.T) {
 			suite.Diff(t, "token requests", 2, w.Requests(""))
 		})
 	}
-}
-
-// A lock that is not to be had within 35 s is a matter of time, and not of a caller's context.
-func TestStore_lockThatIsNotHadIsATimeout(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		s := newStore(mustLogIn(t, w, spent))
-		defer s.hold()()
-		start := time.Now()
-		_, err := w.Credential(suite.Refresh, s.options()).TokenSource(w.Ctx).Token()
-		suite.Diff(t, "time taken", "35s", time.Since(start).String())
-		suite.WantError(t, err, context.DeadlineExceeded)
-		if !strings.Contains(err.Error(), "Update of the Store took over 35s") {
-			t.Errorf("error %v, want it to say what took so long", err)
-		}
-	})
 }

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/netoauth/netoauth"
@@ -35,7 +34,7 @@ func TestTransport_401ForcesARenewalAtMostOnceIn30s(t *testing.T) {
 func TestTransport_401JoinsARenewalWithoutForcingOne(t *testing.T) {
 	suite.InBubble(t, func(t *testing.T, w *suite.World) {
 		w.SetLifetimes(20*time.Second, time.Hour)
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		w.Handle("/", suite.Answer(200, ""))
 		client := w.Key.Client(w.Ctx)
 		suite.MustGet(t, client, w.URL)
 		w.RevokeAccessTokens()
@@ -95,36 +94,5 @@ func TestTransport_401ToAReplacedTokenRenewsNothing(t *testing.T) {
 		}
 		all.Wait()
 		suite.Diff(t, "token requests: the first and the renewal", 2, w.Requests(""))
-	})
-}
-
-func TestTransport_401ReachesTheCallerIfTheRenewalFails(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.NotFoundHandler())
-		client := w.Key.Client(w.Ctx)
-		suite.MustGet(t, client, w.URL)
-		w.RevokeAccessTokens()
-		w.Fail(-1, netoauthtest.Status(401))
-		for range 2 { // the token stays in use
-			suite.Diff(t, "status", 401, suite.MustGet(t, client, w.URL))
-		}
-		suite.Diff(t, "log-ins", 2, w.Requests(netoauthtest.APIKeyPath))
-	})
-}
-
-func TestTransport_401WhileRenewalsFailLeavesTheToken(t *testing.T) {
-	suite.InBubble(t, func(t *testing.T, w *suite.World) {
-		w.Handle("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-		w.Handle("/forbidden", netoauthtest.Status(401))
-		client := w.Key.Client(w.Ctx)
-		suite.MustGet(t, client, w.URL)
-		w.Fail(-1, netoauthtest.Status(503))
-		time.Sleep(256 * time.Second)
-		suite.MustGet(t, client, w.URL) // stale: starts a renewal, which fails
-		synctest.Wait()
-		before := w.Requests("")
-		suite.Diff(t, "status of the API's own 401", 401, suite.MustGet(t, client, w.URL+"/forbidden"))
-		suite.Diff(t, "status with the token in hand", 200, suite.MustGet(t, client, w.URL))
-		suite.Diff(t, "token requests during back-off", 0, w.Requests("")-before)
 	})
 }
