@@ -522,8 +522,8 @@ func (x *exchange) post(
 	}
 	what += ": POST " + r.URL + ": "
 	answer, err := endpoint.Post(ctx, r)
+	x.silent = x.silent || endpoint.Silent(answer, err)
 	if err != nil {
-		x.silent = x.silent || errors.Is(err, context.DeadlineExceeded)
 		text := fmt.Sprintf("netoauth: %s%v; no answer, check the network and the URL", what, err)
 		return &endpoint.Response{Unused: endpoint.Unsent(err)}, redact.NewError(text, ownCause(err))
 	}

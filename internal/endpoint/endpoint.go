@@ -103,6 +103,14 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 	return r.read(resp, body, err, start), nil
 }
 
+// Silent reports whether Post, which returned res and err, got no answer in time, or no end of it.
+func Silent(res *Response, err error) bool {
+	if err == nil {
+		err = errors.Join(res.Causes...)
+	}
+	return errors.Is(err, context.DeadlineExceeded)
+}
+
 // failure returns err, for which no answer came, without the URL that net/http and net/url put
 // before its text. It tells of the end of ctx where err, of whatever transport, does not.
 func (r Request) failure(ctx context.Context, err error, unsent bool) error {

@@ -3,6 +3,7 @@ package live_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"testing"
@@ -103,6 +104,7 @@ func TestTokenSource_closesIdleConnectionsAfterATimeOut(t *testing.T) {
 		want   int
 	}{
 		{"no answer in time", []http.RoundTripper{unanswered}, false, 1},
+		{"an answer that does not end in time", []http.RoundTripper{unended}, false, 1},
 		{"no answer in time, and then another fault", []http.RoundTripper{unanswered, reset}, false, 1},
 		{"another fault, without an answer", []http.RoundTripper{reset}, false, 0},
 		{"another fault", []http.RoundTripper{gateway}, false, 0},
@@ -128,6 +130,13 @@ func TestTokenSource_closesIdleConnectionsAfterATimeOut(t *testing.T) {
 		})
 	}
 }
+
+// unended answers, but never to the end.
+var unended = suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
+	body, end := io.Pipe()
+	context.AfterFunc(r.Context(), func() { end.CloseWithError(r.Context().Err()) })
+	return &http.Response{StatusCode: 200, Body: body, Request: r}, nil
+})
 
 // idler counts how often its idle connections are closed.
 type idler struct {
