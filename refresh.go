@@ -162,11 +162,11 @@ func once(ctx context.Context, of func(context.Context) (*flow, error)) (*oauth2
 	return &t.Token, nil
 }
 
-// hangUp, called before the next token request, closes the idle connections where one got no answer in
-// time, because they may be dead. Right after it, that of HTTP/2 does not count as idle yet.
+// hangUp closes the idle connections where a token request got no answer in time, because they may
+// be dead.
 func (f *flow) hangUp() {
 	if f.silent {
-		endpoint.Client(f.ctx).CloseIdleConnections()
+		endpoint.HangUp(f.ctx)
 	}
 	f.silent = false
 }

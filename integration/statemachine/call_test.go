@@ -23,6 +23,7 @@ type outlook struct {
 	start     time.Time
 	may       time.Duration // how long the call may wait for a token
 	hand      *access
+	stale     *access // may be in use instead; nil: none
 	settled   bool
 	doubted   bool // what can be sent only once has to wait
 	offer     *offer
@@ -36,7 +37,7 @@ func (r *run) outlook(c calls) outlook {
 	defer r.w.mu.Unlock()
 	now := time.Now()
 	return outlook{
-		start: now, may: r.mayWait(now), hand: r.hand.token, settled: r.settled(now),
+		start: now, may: r.mayWait(now), hand: r.hand.token, stale: r.seen.stale, settled: r.settled(now),
 		doubted: r.inDoubt(now), offer: r.offerOf(c, now),
 		exchanges: r.count.exchanges, refusals: r.count.refusals, frozen: r.count.frozen,
 	}
@@ -113,7 +114,8 @@ func (r *run) succeeds(c calls, o outlook, s *sent) bool {
 // mayWaitOnce returns how long a call may wait whose body cannot be sent again, and which else may
 // wait for may.
 func (r *run) mayWaitOnce(o outlook, may time.Duration) time.Duration {
-	if o.hand == nil || r.count.refused[o.hand] == 0 && r.count.refusals == o.refusals {
+	refused := r.count.refused[o.hand] + r.count.refused[o.stale]
+	if o.hand == nil || refused == 0 && r.count.refusals == o.refusals {
 		return may
 	}
 	may = max(may, 5*time.Second) // for the renewal under way, or begun since

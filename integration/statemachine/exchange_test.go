@@ -66,7 +66,7 @@ func (r *run) begins(ctx context.Context, path, token string) {
 	}
 	if x.sent = token; path == "refresh" {
 		r.sends(token)
-		if x.stood && r.refresh.spare != sparing {
+		if x.stood {
 			w.fail(noReuse, "%s: sends %s, after it has stood still", r.name, token)
 		}
 	} else {

@@ -11,17 +11,14 @@ type inHand struct {
 	came  int       // and in which of the world's moments
 	used  bool      // it need not wait for its first use
 
-	// late are the tokens that were past their end when they came, or as good as that: the clock by
-	// which a token is fresh may be 10 ms behind, which is more than what is left of one that was
-	// taken over with 70 ms to go.
-	late map[*access]bool
+	late map[*access]bool // was past its end when it came
 }
 
 // takes notes that a is the token in hand, ready for use.
 func (r *run) takes(a *access) {
 	r.hand.token, r.hand.since, r.hand.came, r.hand.used = a, time.Now(), r.w.moment, true
 	r.waits.failed, r.waits.passing, r.count.accused, r.refresh.doubt = false, false, false, ""
-	r.hand.late[a] = a.pastEnd(time.Now().Add(70 * time.Millisecond))
+	r.hand.late[a] = a.pastEnd(time.Now())
 	r.seen.knows[a], r.seen.stale, r.seen.wentOn = true, nil, true
 }
 

@@ -26,7 +26,7 @@ func (r *run) offerOf(c calls, now time.Time) *offer {
 	dead := r.usable(r.hand.token, now) && r.settled(now) && r.hand.used && !r.hand.token.good(now)
 	last := r.waits.reported
 	waits := now.Before(r.waits.notBefore) || !last.IsZero() && now.Sub(last) < 31*time.Second
-	busy := r.seen.loads > 0 || r.seen.inUpdate || r.exchange.requests > 0
+	busy := r.seen.loads > 0 || r.seen.updates > 0 || r.exchange.requests > 0
 	if !dead || waits || busy || r.seen.unproven > 1 || r.seen.knows[a] || !a.good(now) || !a.fresh(now) {
 		return nil
 	}

@@ -25,6 +25,7 @@ type storeView struct {
 	unproven int
 
 	loads    int  // under way
+	updates  int  // under way
 	wentOn   bool // the program did something since the last one began
 	inUpdate bool // while the Update runs its function
 }
@@ -62,10 +63,18 @@ func (r *run) isGiven(stored *oauth2.Token) *oauth2.Token {
 	return &c
 }
 
+// updateBegins notes the begin of an Update. It locks mu.
+func (r *run) updateBegins() {
+	r.w.mu.Lock()
+	defer r.w.mu.Unlock()
+	r.seen.updates++
+}
+
 // updateEnds notes the end of an Update, and of a take-over in it. It locks mu.
 func (r *run) updateEnds() {
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
+	r.seen.updates--
 	if r.seen.taken != nil {
 		r.takes(r.seen.taken)
 		r.seen.taken = nil

@@ -104,6 +104,7 @@ func (s storeOf) loads(n int) (now time.Time, needed bool) {
 }
 
 func (s storeOf) Update(ctx context.Context, f func(*oauth2.Token) (*oauth2.Token, error)) error {
+	s.r.updateBegins()
 	defer s.r.updateEnds()
 	lock := s.r.w.store.lock
 	select {

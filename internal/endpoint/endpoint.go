@@ -103,6 +103,19 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 	return r.read(resp, body, err, start), nil
 }
 
+// settling is how long after its caller has the error HTTP/2 may take to end a request.
+const settling = 10 * time.Millisecond
+
+// HangUp closes the idle connections of the client in ctx, those of requests among them that have just
+// timed out, unless ctx ends at once.
+func HangUp(ctx context.Context) {
+	select {
+	case <-time.After(settling):
+	case <-ctx.Done():
+	}
+	Client(ctx).CloseIdleConnections()
+}
+
 // Silent reports whether Post, which returned res and err, got no answer in time, or no end of it.
 func Silent(res *Response, err error) bool {
 	if err == nil {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/netoauth/netoauth/internal/clock"
 	"github.com/netoauth/netoauth/internal/endpoint"
 	"golang.org/x/oauth2"
 )
@@ -55,7 +56,8 @@ func NewToken(t *oauth2.Token, lifetime time.Duration) *Token {
 	c.margin = min(lifetime/10, maxMargin)
 	c.end = t.Expiry.Round(0)
 	left := 100 - renewTo + rand.Float64()*(renewTo-renewFrom) // percent
-	c.renewAt = c.end.Add(-time.Duration(left / 100 * float64(lifetime)))
+	// The clock by which it is taken for fresh may be that much behind.
+	c.renewAt = c.end.Add(-max(clock.Lag, time.Duration(left/100*float64(lifetime))))
 	c.Token = validFor(c.Token, c.margin)
 	return c
 }

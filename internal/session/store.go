@@ -122,12 +122,13 @@ func (s *Session) load(ctx context.Context) (*oauth2.Token, error) {
 	}
 	ctx, cancel := endpoint.WithTimeout(ctx, loadTimeout)
 	defer cancel()
+	began := time.Now()
 	results := s.loads.begin(func() (*oauth2.Token, error) { return s.store.Load(ctx) })
 	r := within(ctx, results, overtime("Load", loadTimeout))
 	switch {
 	case r.err == nil:
 		return r.token, nil
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || time.Since(began) >= loadTimeout: // which the context may count as less
 		return nil, Stuck{r.err}
 	default:
 		return nil, r.err

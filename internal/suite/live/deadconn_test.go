@@ -27,6 +27,23 @@ func TestTokenSource_outlivesADeadConnection(t *testing.T) {
 	})
 }
 
+// Nor does the Token that comes next meet it.
+func TestAPIKey_tokenLeavesADeadConnection(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		var dead atomic.Bool
+		client, closeAll := clientOfHTTP2(w, &dead)
+		defer closeAll()
+		ctx := context.WithValue(t.Context(), oauth2.HTTPClient, client)
+		var issued []bool
+		for range 3 {
+			_, err := w.Key.Token(ctx)
+			issued = append(issued, err == nil)
+			dead.Store(true)
+		}
+		suite.Diff(t, "whether each Token got one", []bool{true, false, true}, issued)
+	})
+}
+
 // clientOfHTTP2 returns a client of h, with a Timeout of 5 s, over one connection of HTTP/2 in
 // process. What it has made before dead is set carries nothing from then on.
 func clientOfHTTP2(h http.Handler, dead *atomic.Bool) (client *http.Client, closeAll func()) {

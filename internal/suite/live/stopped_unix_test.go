@@ -3,7 +3,9 @@
 package live_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -65,33 +67,51 @@ func TestTokenSource_sendsNoRefreshTokenOnceTheProgramStoodStill(t *testing.T) {
 				}
 				tt.answers[min(int(n), len(tt.answers))-1].ServeHTTP(w, r)
 			})
-			child := exec.Command(os.Args[0], "-test.run=^TestTokenSource_sendsNoRefreshTokenOnceTheProgramStoodStill$")
-			child.Env = append(os.Environ(), stoppedURL+"="+url, stoppedFlow+"="+tt.flow.Name)
-			output, err := child.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := child.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer child.Process.Kill()
+			child, output := startSelf(t, stoppedURL+"="+url, stoppedFlow+"="+tt.flow.Name)
 			<-arrived
-			child.Process.Signal(syscall.SIGSTOP)
-			var status syscall.WaitStatus
-			if _, err := syscall.Wait4(child.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
-				t.Fatalf("it has not stopped: %v", err)
-			}
+			goOn := stop(t, child)
 			time.Sleep(3500 * time.Millisecond) // what counts as standing still, and more
 			close(release)
-			child.Process.Signal(syscall.SIGCONT)
+			goOn()
 			said, _ := io.ReadAll(output)
-			child.Wait()
 			if !strings.Contains(string(said), tt.says) {
 				t.Errorf("it says %q, want %q in it", said, tt.says)
 			}
 			suite.Diff(t, "requests", tt.asked, asked.Take())
 		})
 	}
+}
+
+// startSelf runs the test once more, as another process with more in its environment. Its output ends
+// with it.
+func startSelf(t *testing.T, env ...string) (child *exec.Cmd, output io.Reader) {
+	t.Helper()
+	test, _, _ := strings.Cut(t.Name(), "/")
+	child = exec.Command(os.Args[0], "-test.run=^"+test+"$")
+	child.Env = append(os.Environ(), env...)
+	output, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		child.Process.Kill()
+		child.Wait()
+	})
+	return child, output
+}
+
+// stop stops a process, until goOn is called.
+func stop(t *testing.T, child *exec.Cmd) (goOn func()) {
+	t.Helper()
+	child.Process.Signal(syscall.SIGSTOP)
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(child.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("it has not stopped: %v", err)
+	}
+	return func() { child.Process.Signal(syscall.SIGCONT) }
 }
 
 // signInStopped says what comes of a token request.
@@ -109,4 +129,43 @@ func signInStopped(url, flow string) {
 			fmt.Println("token", tok.AccessToken)
 		}
 	}
+}
+
+// loadTooLong, in the environment, makes this program the one whose Load takes too long.
+const loadTooLong = "NETOAUTH_TEST_LOAD_TOO_LONG"
+
+// A Load that took over 5 s is one that used up its time, also in a program that was too slow, or stood
+// still too long, for its context to have ended by then.
+func TestStore_loadThatTookTooLongIsFollowedByNoUpdate(t *testing.T) {
+	if url := os.Getenv(loadTooLong); url != "" {
+		p := netoauth.Password{URL: url, Username: "ann", Password: "the password"}
+		p.Store = tooLong{}
+		tok, err := p.TokenSource(context.Background()).Token()
+		fmt.Println(tok.AccessToken, err)
+		return
+	}
+	t.Parallel()
+	child, output := startSelf(t, loadTooLong+"="+suite.Serve(t, issues("A").ServeHTTP))
+	lines := bufio.NewScanner(output)
+	lines.Scan()
+	suite.Diff(t, "first call", "Load", lines.Text())
+	goOn := stop(t, child)
+	time.Sleep(2500 * time.Millisecond) // of which the context counts one second
+	goOn()
+	lines.Scan()
+	suite.Diff(t, "what follows", "A <nil>", lines.Text())
+}
+
+// tooLong is a Store that fails after more than the time it has.
+type tooLong struct{}
+
+func (tooLong) Load(context.Context) (*oauth2.Token, error) {
+	fmt.Println("Load")
+	time.Sleep(5500 * time.Millisecond)
+	return nil, errors.New("out of order")
+}
+
+func (tooLong) Update(context.Context, func(*oauth2.Token) (*oauth2.Token, error)) error {
+	fmt.Println("Update")
+	return errors.New("out of order")
 }
