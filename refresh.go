@@ -156,17 +156,20 @@ func once(ctx context.Context, of func(context.Context) (*flow, error)) (*oauth2
 	}
 	defer f.hangUp()
 	t, err := (&exchange{flow: f}).perform()
+	if f.silent {
+		endpoint.Settle(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &t.Token, nil
 }
 
-// hangUp closes the idle connections where a token request got no answer in time, because they may
-// be dead.
+// hangUp, called a moment after the last token request, closes the idle connections where one got no
+// answer in time, because they may be dead.
 func (f *flow) hangUp() {
 	if f.silent {
-		endpoint.HangUp(f.ctx)
+		endpoint.Client(f.ctx).CloseIdleConnections()
 	}
 	f.silent = false
 }

@@ -106,14 +106,13 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 // settling is how long after its caller has the error HTTP/2 may take to end a request.
 const settling = 10 * time.Millisecond
 
-// HangUp closes the idle connections of the client in ctx, those of requests among them that have just
-// timed out, unless ctx ends at once.
-func HangUp(ctx context.Context) {
+// Settle waits until the connection of a request that has just timed out counts as idle, or for the
+// end of ctx.
+func Settle(ctx context.Context) {
 	select {
 	case <-time.After(settling):
 	case <-ctx.Done():
 	}
-	Client(ctx).CloseIdleConnections()
 }
 
 // Silent reports whether Post, which returned res and err, got no answer in time, or no end of it.

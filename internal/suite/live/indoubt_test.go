@@ -131,6 +131,18 @@ func TestTokenSource_closesIdleConnectionsAfterATimeOut(t *testing.T) {
 	}
 }
 
+// That takes no time of the exchange that comes next.
+func TestTokenSource_asksAtOnceAfterATimeOut(t *testing.T) {
+	answers := []http.RoundTripper{unanswered, issues("A")}
+	act(t, user, netoauth.Options{}, answers, func(t *testing.T, src oauth2.TokenSource, s *script) {
+		suite.Diff(t, "what the first gets", "error", ask(src, 1))
+		time.Sleep(time.Minute)
+		start := time.Now()
+		suite.Diff(t, "token", "A", suite.MustToken(t, src))
+		suite.Diff(t, "time taken", "0s", time.Since(start).String())
+	})
+}
+
 // unended answers, but never to the end.
 var unended = suite.RoundTripper(func(r *http.Request) (*http.Response, error) {
 	body, end := io.Pipe()
