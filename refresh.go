@@ -154,10 +154,10 @@ func once(ctx context.Context, of func(context.Context) (*flow, error)) (*oauth2
 	if f.Store == nil {
 		f.session.Load(ctx) // InitialToken, without I/O
 	}
-	defer f.hangUp()
 	t, err := (&exchange{flow: f}).perform()
 	if f.silent {
 		endpoint.Settle(ctx)
+		f.hangUp()
 	}
 	if err != nil {
 		return nil, err
