@@ -98,7 +98,7 @@ type flow struct {
 	// The exchange under way alone uses these, and publishes what others may know in status.
 	credential credential // in use; nil: there are only refresh tokens
 	session    *session.Session
-	silent     bool // since the last hangUp, a token request got no answer in time
+	silent     bool // since the last hangUp, a token request got no whole answer in time
 
 	status atomic.Pointer[flowStatus] // known to all, as of the last exchange or look
 }
@@ -338,8 +338,9 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 	return t, err
 }
 
-// issued returns a copy of what the API has issued in an exchange that came to t or err, for others to
-// keep: where it failed, of the last token that was over as it came, for its refresh token.
+// issued returns a copy of what the API has issued in an exchange that came to t or err, for others
+// to keep: where it failed, of the last token that was over as it came, for its refresh token. Its
+// error is err where there is nothing to keep.
 func (x *exchange) issued(t *renewal.Token, err error) (*oauth2.Token, error) {
 	var issued oauth2.Token
 	switch {

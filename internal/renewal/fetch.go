@@ -11,7 +11,7 @@ import (
 )
 
 // Fetch is one call of a Source's function. Its exported fields and its methods are for that
-// function, in its goroutine, and do with a nil Fetch, too.
+// function alone, and may be used by one goroutine at a time. The methods do with a nil Fetch, too.
 type Fetch struct {
 	// Current is the token that was current when the fetch began, with an empty AccessToken where
 	// there was none.

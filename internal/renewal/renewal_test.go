@@ -393,6 +393,36 @@ func TestFetch_tries(t *testing.T) {
 		(*renewal.Fetch)(nil).Try(time.Second, func() error { return errPassing }).Error())
 }
 
+// Whoever waits after a 401 counts as one who waits, too.
+func TestFetch_triesForRequestsThatA401HoldsUp(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		meet func(context.Context, *renewal.Source, *renewal.Token)
+		want int
+	}{
+		{"the refused request", func(ctx context.Context, s *renewal.Source, c *renewal.Token) { s.Replace(ctx, c) }, 3},
+		{"one that can be sent only once", func(ctx context.Context, s *renewal.Source, c *renewal.Token) {
+			s.Renew(c)
+			s.GetUndoubted(ctx)
+		}, 3},
+		{"nobody", func(_ context.Context, s *renewal.Source, c *renewal.Token) { s.Renew(c) }, 1},
+	} {
+		inBubble(t, false, func(t *testing.T, s *renewal.Source, d *desk) {
+			c, _ := s.Get(t.Context())
+			tries := 0
+			d.set(func() {
+				d.meet = func(f *renewal.Fetch) {
+					d.err = f.Try(30*time.Second, func() error { tries++; time.Sleep(time.Second); return errPassing })
+				}
+			})
+			s.Refuse(c)
+			tt.meet(t.Context(), s, c)
+			s.Wait(t.Context())
+			diff(t, tt.name, tt.want, tries)
+		})
+	}
+}
+
 func TestSource_endOfAFetchsGoroutineIsAnError(t *testing.T) {
 	inBubble(t, false, func(t *testing.T, s *renewal.Source, d *desk) {
 		d.meet = func(*renewal.Fetch) { runtime.Goexit() }
