@@ -412,7 +412,7 @@ func TestFetch_triesForRequestsThatA401HoldsUp(t *testing.T) {
 			tries := 0
 			d.set(func() {
 				d.meet = func(f *renewal.Fetch) {
-					d.err = f.Try(30*time.Second, func() error { tries++; time.Sleep(time.Second); return errPassing })
+					f.Try(30*time.Second, func() error { tries++; time.Sleep(time.Second); return errPassing })
 				}
 			})
 			s.Refuse(c)
