@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/netoauth/netoauth/internal/clock"
 	"github.com/netoauth/netoauth/internal/renewal"
 	"golang.org/x/oauth2"
 )
@@ -421,6 +422,14 @@ func TestFetch_triesForRequestsThatA401HoldsUp(t *testing.T) {
 			diff(t, tt.name, tt.want, tries)
 		})
 	}
+}
+
+// The clock by which callers take a token for fresh may be behind, and none is to get one past its end.
+func TestNewToken_isNotFreshForTheClocksLagBeforeItsEnd(t *testing.T) {
+	const life = 2 * clock.Lag
+	now := time.Now()
+	c := renewal.NewToken(&oauth2.Token{AccessToken: "brief", Expiry: now.Add(life)}, life)
+	diff(t, "Fresh", false, c.Fresh(now.Add(life-clock.Lag)))
 }
 
 func TestSource_endOfAFetchsGoroutineIsAnError(t *testing.T) {
