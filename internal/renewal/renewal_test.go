@@ -310,7 +310,7 @@ func TestSource_401(t *testing.T) {
 }
 
 // One that is not sent yet waits for the renewal 5 s at most, and only where the token is in doubt.
-func TestSource_getOnce(t *testing.T) {
+func TestSource_getUndoubted(t *testing.T) {
 	inBubble(t, false, func(t *testing.T, s *renewal.Source, d *desk) {
 		once := func() (*renewal.Token, error) { return s.GetUndoubted(t.Context()) }
 		diff(t, "no token yet", "token 1 after 0s", got(once))
