@@ -328,7 +328,7 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 		x.storeErr = x.safe(failure)
 		return x.withoutStore()
 	case t == nil && err == nil: // a callback has ended the goroutine
-		return nil, failure
+		return nil, x.safe(failure)
 	case failure != nil && (err == nil || !errors.Is(failure, err)): // it is not that of the exchange
 		x.storeErr = x.safe(failure)
 		if x.over != nil || t != nil && !t.Stored {
