@@ -156,7 +156,7 @@ func once(ctx context.Context, of func(context.Context) (*flow, error)) (*oauth2
 	}
 	t, err := (&exchange{flow: f}).perform()
 	if f.silent {
-		endpoint.Settle(ctx)
+		endpoint.AwaitIdle(ctx)
 		f.hangUp()
 	}
 	if err != nil {
@@ -165,8 +165,8 @@ func once(ctx context.Context, of func(context.Context) (*flow, error)) (*oauth2
 	return &t.Token, nil
 }
 
-// hangUp, called a moment after the last token request, closes the idle connections where one got no
-// answer in time, because they may be dead.
+// hangUp closes the idle connections where a token request got no answer in time, because they may
+// be dead. Its own is idle a moment after the request, so this is for before the next.
 func (f *flow) hangUp() {
 	if f.silent {
 		endpoint.Client(f.ctx).CloseIdleConnections()
@@ -174,17 +174,10 @@ func (f *flow) hangUp() {
 	f.silent = false
 }
 
-func (f *flow) attrs(more ...any) []any {
-	return append([]any{"flow", f.name, "account", f.status.Load().account}, more...)
-}
-
-func (f *flow) warn(message string, err error) {
-	f.Logger.WarnContext(f.ctx, "netoauth: "+message, f.attrs("err", err)...)
-}
-
 func (f *flow) debug(message string, attrs ...any) {
 	if f.Logger.Enabled(f.ctx, slog.LevelDebug) {
-		f.Logger.DebugContext(f.ctx, "netoauth: "+message, f.attrs(attrs...)...)
+		attrs = append([]any{"flow", f.name, "account", f.status.Load().account}, attrs...)
+		f.Logger.DebugContext(f.ctx, "netoauth: "+message, attrs...)
 	}
 }
 
@@ -200,8 +193,7 @@ func fault(err error) renewal.Fault {
 	return renewal.Fault{Passing: true, Unasked: unasked}
 }
 
-// exchange is one exchange: a look at the Store first, the tries, and what came of them. It
-// refreshes while that works, and else logs in.
+// exchange is one exchange: a look at the Store first, the tries, and what came of them.
 type exchange struct {
 	*flow
 	fetch *renewal.Fetch // for which it is made; nil: for Token
@@ -211,7 +203,7 @@ type exchange struct {
 	endpoint  string        // of the last token request; "": none was sent
 	refreshed bool          // the last token request sent a refresh token
 	reloaded  bool          // Reload has been asked
-	foreign   []string      // secrets that are not in use any more: refresh tokens, and credentials
+	former    []string      // secrets that may be in use no more: refresh tokens, and credentials
 	over      *oauth2.Token // the last token that was over as it came; nil: none was
 }
 
@@ -294,12 +286,21 @@ func (x *exchange) report(e Exchange) {
 		"endpoint", x.endpoint, "took", e.Took.String()}, outcome...)...)
 }
 
+// warn writes a record, with the account that is in use since the last Reload, as attrs has it.
+func (x *exchange) warn(message string, err error) {
+	x.Logger.WarnContext(x.ctx, "netoauth: "+message, x.attrs("err", err)...)
+}
+
+func (x *exchange) attrs(more ...any) []any {
+	return append([]any{"flow", x.name, "account", x.account()}, more...)
+}
+
 // safe returns an error of the Store or of Reload with a text that quotes no credential.
 func (x *exchange) safe(e error) error { return redact.NewError(x.secrets().Cause(e), ownCause(e)) }
 
 // secrets are all that x knows, and more.
 func (x *exchange) secrets(more ...string) redact.Secrets {
-	more = append(slices.Concat(more, x.foreign), x.session.Secrets()...)
+	more = append(slices.Concat(more, x.former), x.session.Secrets()...)
 	if x.credential != nil {
 		more = append(more, x.credential.secrets()...)
 	}
@@ -338,9 +339,8 @@ func (x *exchange) transact() (t *renewal.Token, err error) {
 	return t, err
 }
 
-// issued returns a copy of what the API has issued in an exchange that came to t or err, for others
-// to keep: where it failed, of the last token that was over as it came, for its refresh token. Its
-// error is err where there is nothing to keep.
+// issued returns a copy of what the API issued in an exchange that came to t or err: where it failed,
+// the last token that was over as it came, for its refresh token, or else err.
 func (x *exchange) issued(t *renewal.Token, err error) (*oauth2.Token, error) {
 	var issued oauth2.Token
 	switch {
@@ -399,7 +399,7 @@ func (x *exchange) try(ctx context.Context, mayRefresh bool) (*oauth2.Token, err
 		if err == nil || fault(err).Passing {
 			return t, err
 		}
-		x.warn("refresh token refused, logging in", err)
+		x.warn("refreshing brought no usable token, logging in", err)
 	} else if mayRefresh && x.session.Left() != "" {
 		x.warn("refreshing met a fault, logging in", errAside)
 	}
@@ -447,7 +447,7 @@ func (x *exchange) refresh(ctx context.Context, token string) (*oauth2.Token, er
 	if x.credential != nil {
 		hint = "logging in follows"
 	}
-	x.refreshed, x.foreign = true, append(x.foreign, token)
+	x.refreshed, x.former = true, append(x.former, token)
 	r, err := x.post(ctx, endpoint.Request{
 		URL:         "/api/auth/bearer/refresh",
 		ContentType: endpoint.Form,
@@ -497,7 +497,7 @@ func (x *exchange) logIn(ctx context.Context, mayRefresh bool) (*oauth2.Token, e
 // reload asks Reload after a refusal, and logs in with what is new.
 func (x *exchange) reload(ctx context.Context, refusal error) (*oauth2.Token, error) {
 	next, secrets, failure := x.credential.reload(ctx)
-	x.foreign = append(x.foreign, secrets...)
+	x.former = append(x.former, secrets...)
 	if failure != nil {
 		text := fmt.Sprintf("%v; and Reload failed: %v", refusal, x.safe(failure))
 		return nil, redact.NewError(text, errors.Join(refusal, failure))
@@ -505,7 +505,7 @@ func (x *exchange) reload(ctx context.Context, refusal error) (*oauth2.Token, er
 	if next == nil {
 		return nil, refusal
 	}
-	x.foreign = append(x.foreign, x.credential.secrets()...)
+	x.former = append(x.former, x.credential.secrets()...)
 	x.flow.credential = next
 	x.warn("log-in refused, trying again with what Reload has returned", refusal)
 	return next.logIn(ctx, x)

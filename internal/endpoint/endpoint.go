@@ -106,9 +106,9 @@ func Post(ctx context.Context, r Request) (*Response, error) {
 // settling is how long after its caller has the error HTTP/2 may take to end a request.
 const settling = 10 * time.Millisecond
 
-// Settle waits until the connection of a request that has just timed out counts as idle, or for the
+// AwaitIdle waits until the connection of a request that has just timed out counts as idle, or for the
 // end of ctx.
-func Settle(ctx context.Context) {
+func AwaitIdle(ctx context.Context) {
 	select {
 	case <-time.After(settling):
 	case <-ctx.Done():

@@ -11,7 +11,7 @@ import (
 )
 
 // Fetch is one call of a Source's function. Its exported fields and its methods are for that
-// function alone, and may be used by one goroutine at a time. The methods do with a nil Fetch, too.
+// function alone, in one goroutine at a time. The methods accept a nil Fetch, too.
 type Fetch struct {
 	// Current is the token that was current when the fetch began, with an empty AccessToken where
 	// there was none.
@@ -140,7 +140,7 @@ const (
 
 // Try calls try, and again where that meets a fault that may pass, as long as somebody waits and if
 // the fetch before this one did not fail. No further try begins in the second half of limit, which
-// all tries have: an answer that came too late would lose what it brings. Without a fetch, f being
+// is for all tries together: an answer that came too late would lose what it brings. Without a fetch, f being
 // nil, nobody waits.
 func (f *Fetch) Try(limit time.Duration, try func() error) error {
 	late := time.Now().Add(limit / 2)

@@ -22,7 +22,7 @@
 // token without asking the API, if it can, once a second. So has one whose token was refused, there
 // and where a 401 may not force a fetch yet.
 //
-// The package knows no HTTP, no way to sign in and no store.
+// The package sends nothing, and knows no way to sign in and no store.
 package renewal
 
 import (
@@ -140,7 +140,7 @@ func (s *Source) join() (*Token, *Fetch, error) {
 }
 
 // await returns what f brings to a caller who is counted in it, or the current token once release
-// is closed, which is nil for a caller whose token was refused. It returns neither a token nor an
+// is closed; release is nil for a caller whose token was refused. It returns neither a token nor an
 // error where f was only a look that found none.
 func (s *Source) await(ctx context.Context, f *Fetch, release <-chan struct{}) (*Token, error) {
 	defer f.waiting.Add(-1)

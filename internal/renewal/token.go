@@ -56,7 +56,7 @@ func NewToken(t *oauth2.Token, lifetime time.Duration) *Token {
 	c.margin = min(lifetime/10, maxMargin)
 	c.end = t.Expiry.Round(0)
 	left := 100 - renewTo + rand.Float64()*(renewTo-renewFrom) // percent
-	// The clock by which it is taken for fresh may be that much behind.
+	// The clock by which callers take it for fresh may be behind by clock.Lag.
 	c.renewAt = c.end.Add(-max(clock.Lag, time.Duration(left/100*float64(lifetime))))
 	c.Token = validFor(c.Token, c.margin)
 	return c

@@ -13,10 +13,12 @@
 // and what the API did with it when it was last sent decides whether it is sent:
 //
 //	state    since                               it is sent
-//	ready    it came, or a log-in failed since   first
-//	idle     a fault that left it unused         after a log-in, or instead of one that is refused
-//	doubtful a fault that may have used it up    instead of a log-in that is refused
-//	refused  the API refused it                  no more: it is forgotten
+//	ready    it came, or it was idle and a       first
+//	         log-in has failed since
+//	idle     a fault that left it unused         after a log-in that failed or was refused
+//	doubtful a fault that may have used it up    after a log-in that was refused
+//
+// One that the API refused is forgotten.
 //
 // Who cannot log in has no choice, and sends it whatever its state.
 package session
@@ -48,7 +50,7 @@ type Session struct {
 	end     time.Time // of next; zero: unknown
 	state   state     // of next
 	doubted []string  // the refresh tokens in doubt, which a look may bring back
-	lagging bool      // next is of a stored token that is neither newest nor taken over
+	untaken bool      // next is of a stored token that is neither newest nor taken over
 	own     string    // the program's own, as long as it has not been used or refused; "": none
 	initial *oauth2.Token
 
@@ -74,7 +76,8 @@ func identity(t *oauth2.Token) string {
 }
 
 // notice looks at what the Store has, and returns it if it is news: another program has put it
-// there since the last look. Where there is nothing, the initial token stands in, once.
+// there since the last look. Its refresh token is the next one then, whatever becomes of the access
+// token. Where there is nothing, the initial token stands in, once.
 func (s *Session) notice(stored *oauth2.Token) (news *oauth2.Token) {
 	if stored == nil && s.seen == nil {
 		stored, s.initial = s.initial, nil
@@ -85,10 +88,10 @@ func (s *Session) notice(stored *oauth2.Token) (news *oauth2.Token) {
 	s.seen = stored
 	if identity(stored) != identity(s.newest) {
 		s.adopt(stored)
-		s.lagging = true
+		s.untaken = true
 		return stored
 	}
-	if s.lagging {
+	if s.untaken {
 		s.adopt(s.newest) // in the place of an older one, which a Load that lags behind gave
 	}
 	return nil
@@ -96,7 +99,7 @@ func (s *Session) notice(stored *oauth2.Token) (news *oauth2.Token) {
 
 // adopt makes the refresh token of t the next one.
 func (s *Session) adopt(t *oauth2.Token) {
-	s.next, s.end, s.state, s.lagging = t.RefreshToken, endpoint.RefreshEnd(t), ready, false
+	s.next, s.end, s.state, s.untaken = t.RefreshToken, endpoint.RefreshEnd(t), ready, false
 	if slices.Contains(s.doubted, s.next) {
 		s.state = doubtful
 	}
@@ -104,22 +107,25 @@ func (s *Session) adopt(t *oauth2.Token) {
 
 // Taken records that t, which came from Load or Update, is the newest token from now on.
 func (s *Session) Taken(t *oauth2.Token) {
-	s.newest, s.state, s.doubted, s.lagging = t, ready, nil, false
+	s.newest, s.state, s.doubted, s.untaken = t, ready, nil, false
 }
 
 // Issued records that the API has issued t.
 func (s *Session) Issued(t *oauth2.Token) {
-	s.Over(t)
+	s.carry(t)
 	s.newest = t
 }
 
 // Over records that the API has issued t with an access token that is over as it came, so that it
 // is not the newest token, but the refresh token with it is the next.
-func (s *Session) Over(t *oauth2.Token) {
+func (s *Session) Over(t *oauth2.Token) { s.carry(t) }
+
+// carry makes the refresh token of t, which the API has issued, the next one.
+func (s *Session) carry(t *oauth2.Token) {
 	if t.RefreshToken != s.next || !endpoint.RefreshEnd(t).IsZero() {
 		s.end = endpoint.RefreshEnd(t)
 	}
-	s.next, s.state, s.doubted, s.lagging = t.RefreshToken, ready, nil, false
+	s.next, s.state, s.doubted, s.untaken = t.RefreshToken, ready, nil, false
 }
 
 // Next returns the refresh token with which to begin, "" where a log-in comes first. A program that
@@ -135,8 +141,8 @@ func (s *Session) Next() string {
 	}
 }
 
-// Left returns the refresh token that is left where a log-in was refused: one that was not sent
-// because of a fault. "": none.
+// Left returns the refresh token that is left where a log-in was refused: one that was not sent again
+// after a fault. "": none.
 func (s *Session) Left() string {
 	if s.state == ready {
 		return ""

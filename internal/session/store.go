@@ -128,7 +128,7 @@ func (s *Session) load(ctx context.Context) (*oauth2.Token, error) {
 	switch {
 	case r.err == nil:
 		return r.token, nil
-	case ctx.Err() != nil || time.Since(began) >= loadTimeout: // which the context may count as less
+	case ctx.Err() != nil || time.Since(began) >= loadTimeout: // ctx counts less where the program is slow
 		return nil, Stuck{r.err}
 	default:
 		return nil, r.err

@@ -158,3 +158,23 @@ func TestOptions_loggerWarnsOfEachFallBack(t *testing.T) {
 		})
 	}
 }
+
+// All records after Reload are of the account that it has brought.
+func TestOptions_loggerNamesTheAccountInUse(t *testing.T) {
+	suite.InBubble(t, func(t *testing.T, w *suite.World) {
+		r := new(records)
+		s := newStore(nil)
+		s.after = failing
+		p := netoauth.Password{URL: w.URL, Username: "ann", Password: "a wrong one"}
+		p.Store, p.Logger = s, r.logger()
+		p.Reload = func(context.Context) (*netoauth.Password, error) {
+			return &netoauth.Password{Username: w.Username, Password: netoauth.Secret(w.Password)}, nil
+		}
+		suite.MustToken(t, p.TokenSource(w.Ctx))
+		var accounts []any
+		for _, record := range r.take(t) {
+			accounts = append(accounts, record["account"])
+		}
+		suite.Diff(t, "accounts: trying again, not stored, issued", []any{w.Username, w.Username, w.Username}, accounts)
+	})
+}
