@@ -193,7 +193,7 @@ func (s *Source) usable(c *Token, now time.Time) bool {
 	if s.last.passing || s.underWay != nil && s.underWay.queued {
 		margin = min(margin, lastMargin)
 	}
-	return !now.After(c.end.Add(-margin))
+	return !now.After(c.end.Add(-margin)) && now.Before(c.end)
 }
 
 // untilRetry returns the error with a text that says when the next fetch may be.

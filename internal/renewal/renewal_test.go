@@ -278,6 +278,20 @@ func TestFetch_staleTokenIsHeldBack(t *testing.T) {
 	}
 }
 
+// A token is not used at its end any more (RFC 7519 section 4.1.4), and so one that was over as it came
+// never is.
+func TestFetch_tokenThatWasOverAsItCameIsNotUsed(t *testing.T) {
+	inBubble(t, false, func(t *testing.T, s *renewal.Source, d *desk) {
+		d.takes, d.err = 7*time.Second, errPassing
+		d.meet = func(f *renewal.Fetch) {
+			f.TakeOver(&oauth2.Token{AccessToken: "over", ExpiresIn: -60, Expiry: time.Now()})
+			diff(t, "Usable", false, s.Status().Usable)
+			diff(t, "current", "", s.Status().Current.Token.AccessToken)
+		}
+		diff(t, "a caller", errPassing.Error()+" after 7s", get(t, s))
+	})
+}
+
 func TestSource_401(t *testing.T) {
 	inBubble(t, false, func(t *testing.T, s *renewal.Source, d *desk) {
 		c, _ := s.Get(t.Context())
