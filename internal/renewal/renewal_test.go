@@ -438,12 +438,14 @@ func TestFetch_triesForRequestsThatA401HoldsUp(t *testing.T) {
 	}
 }
 
-// The clock by which callers take a token for fresh may be behind, and none is to get one past its end.
-func TestNewToken_isNotFreshForTheClocksLagBeforeItsEnd(t *testing.T) {
+// The clock by which callers take a token for fresh may be behind.
+func TestToken_isNotFreshByAClockThatLags(t *testing.T) {
 	const life = 2 * clock.Lag
 	now := time.Now()
-	c := renewal.NewToken(&oauth2.Token{AccessToken: "brief", Expiry: now.Add(life)}, life)
-	diff(t, "Fresh", false, c.Fresh(now.Add(life-clock.Lag)))
+	brief := renewal.NewToken(&oauth2.Token{AccessToken: "brief", Expiry: now.Add(life)}, life)
+	diff(t, "at its end", false, brief.Fresh(now.Add(life-clock.Lag)))
+	over := renewal.NewStoredToken(&oauth2.Token{AccessToken: "over", ExpiresIn: -60, Expiry: now}, now)
+	diff(t, "when one is found that was over as it came", false, over.Fresh(now.Add(-clock.Lag)))
 }
 
 func TestSource_endOfAFetchsGoroutineIsAnError(t *testing.T) {

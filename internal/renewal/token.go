@@ -71,7 +71,7 @@ func NewStoredToken(t *oauth2.Token, now time.Time) *Token {
 	c := NewToken(&stored, lifetime)
 	c.Stored = true
 	if stale {
-		c.renewAt = now
+		c.renewAt = now.Add(-clock.Lag)
 	}
 	return c
 }
