@@ -121,7 +121,8 @@ func (r *run) mayWaitOnce(o outlook, may time.Duration) time.Duration {
 	may = max(may, 5*time.Second) // for the renewal under way, or begun since
 	// The next token may be over as it comes.
 	short := r.w.shortest > 0 && r.w.shortest < time.Minute+r.count.frozen
-	if short || o.hand.life > 0 && !o.start.Add(may).Before(o.hand.serves(false)) {
+	ends := func(a *access) bool { return a.life > 0 && !o.start.Add(may).Before(a.serves(false)) }
+	if short || ends(o.hand) || ends(r.hand.token) { // which may have taken the place of o.hand
 		return longest
 	}
 	return may

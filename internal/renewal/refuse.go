@@ -65,10 +65,7 @@ func (s *Source) force(c *Token, waits bool) *Fetch {
 	forced := s.forcible(now)
 	switch {
 	case forced || s.lookable(now):
-		if c.accepted.Load() {
-			s.before = nil
-		}
-		f = s.newFetch(append(slices.Clone(s.before), c))
+		f = s.newFetch(inARow(s.before, c))
 		f.LookOnly = !forced
 	case !s.fetches():
 		return nil
@@ -78,6 +75,16 @@ func (s *Source) force(c *Token, waits bool) *Fetch {
 	}
 	s.start(f)
 	return f
+}
+
+// inARow returns c, and before it those tokens that were refused in a row with it: one that the API has
+// accepted, if only after it had refused it once, begins the row.
+func inARow(before []*Token, c *Token) []*Token {
+	row := append(slices.Clone(before), c)
+	for slices.ContainsFunc(row[1:], func(t *Token) bool { return t.accepted.Load() }) {
+		row = row[1:]
+	}
+	return row
 }
 
 // GetUndoubted is Get for a request that cannot be sent a second time: where the current token is

@@ -364,9 +364,15 @@ func TestFetch_knowsWhichTokensWereRefused(t *testing.T) {
 		d.set(func() { d.stored = storedToken(0) })
 		fourth := s.Replace(t.Context(), third)
 		fourth.Accept()
-		s.Replace(t.Context(), fourth)
-		diff(t, "refused",
-			[][]string{{}, {"token 1"}, {"token 1", "stored"}, {"token 3"}, {"stored"}}, seen)
+		d.set(func() { d.stored = storedToken(0) })
+		fifth := s.Replace(t.Context(), fourth)
+		d.set(func() { d.stored = storedToken(0) })
+		sixth := s.Replace(t.Context(), fifth)
+		fifth.Accept() // by a request that had another answer than the one before
+		s.Replace(t.Context(), sixth)
+		diff(t, "refused", [][]string{
+			{}, {"token 1"}, {"token 1", "stored"}, {"token 3"}, {"stored"}, {"stored", "stored"}, {"stored", "stored"},
+		}, seen)
 	})
 }
 
