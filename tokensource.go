@@ -108,7 +108,7 @@ type Exchange struct {
 // source from elsewhere.
 type Status struct {
 	Flow, Account string    // as in Exchange
-	Usable        bool      // a request would get a token at once; false, and no Err: nobody has asked of late
+	Usable        bool      // a request would get a token at once; false, no Err: nobody has asked of late
 	Refused       bool      // the API has answered the current token with 401
 	Expiry        time.Time // of the current token; zero: none, or without an end
 	SessionExpiry time.Time // of the current refresh token; zero: none, or unknown

@@ -140,8 +140,8 @@ const (
 
 // Try calls try, and again where that meets a fault that may pass, as long as somebody waits and if
 // the fetch before this one did not fail. No further try begins in the second half of limit, which
-// is for all tries together: an answer that came too late would lose what it brings. Without a fetch, f being
-// nil, nobody waits.
+// is for all tries together: an answer that came too late would lose what it brings. Without a
+// fetch, f being nil, nobody waits.
 func (f *Fetch) Try(limit time.Duration, try func() error) error {
 	late := time.Now().Add(limit / 2)
 	wanted := func() bool {
@@ -193,7 +193,8 @@ func (f *Fetch) TakeOver(stored *oauth2.Token) *Token {
 	if f == nil || stored == nil || len(f.Refused) >= maxRefused {
 		return nil
 	}
-	if slices.ContainsFunc(f.Refused, func(r *Token) bool { return r.Token.AccessToken == stored.AccessToken }) {
+	same := func(r *Token) bool { return r.Token.AccessToken == stored.AccessToken }
+	if slices.ContainsFunc(f.Refused, same) {
 		return nil
 	}
 	now := time.Now()

@@ -32,14 +32,6 @@ import (
 	"golang.org/x/oauth2"
 )
 
-type state int
-
-const (
-	ready state = iota
-	idle
-	doubtful
-)
-
 // Session is a session, for one goroutine at a time. The methods that record something, and those
 // that look at the Store, may change all of its fields but the first two.
 type Session struct {
@@ -48,8 +40,8 @@ type Session struct {
 
 	next    string    // the refresh token to use; "": none
 	end     time.Time // of next; zero: unknown
-	state   state     // of next
-	doubted []string  // the refresh tokens in doubt, which a look may bring back
+	idle    bool      // next met a fault that left it unused
+	doubted []string  // refresh tokens that a fault may have used up: next, or what a look may bring back
 	untaken bool      // next is of a stored token that is neither newest nor taken over
 	own     string    // the program's own, as long as it has not been used or refused; "": none
 	initial *oauth2.Token
@@ -99,15 +91,15 @@ func (s *Session) notice(stored *oauth2.Token) (news *oauth2.Token) {
 
 // adopt makes the refresh token of t the next one.
 func (s *Session) adopt(t *oauth2.Token) {
-	s.next, s.end, s.state, s.untaken = t.RefreshToken, endpoint.RefreshEnd(t), ready, false
-	if slices.Contains(s.doubted, s.next) {
-		s.state = doubtful
-	}
+	s.next, s.end, s.idle, s.untaken = t.RefreshToken, endpoint.RefreshEnd(t), false, false
 }
+
+// doubtful reports whether next is in doubt.
+func (s *Session) doubtful() bool { return slices.Contains(s.doubted, s.next) }
 
 // Taken records that t, which came from Load or Update, is the newest token from now on.
 func (s *Session) Taken(t *oauth2.Token) {
-	s.newest, s.state, s.doubted, s.untaken = t, ready, nil, false
+	s.newest, s.doubted, s.untaken = t, nil, false
 }
 
 // Issued records that the API has issued t.
@@ -125,7 +117,7 @@ func (s *Session) carry(t *oauth2.Token) {
 	if t.RefreshToken != s.next || !endpoint.RefreshEnd(t).IsZero() {
 		s.end = endpoint.RefreshEnd(t)
 	}
-	s.next, s.state, s.doubted, s.untaken = t.RefreshToken, ready, nil, false
+	s.next, s.idle, s.doubted, s.untaken = t.RefreshToken, false, nil, false
 }
 
 // Next returns the refresh token with which to begin, "" where a log-in comes first. A program that
@@ -134,7 +126,7 @@ func (s *Session) Next() string {
 	switch {
 	case !s.mayLogIn:
 		return cmp.Or(s.next, s.own)
-	case s.state != ready || !s.end.IsZero() && time.Now().After(s.end):
+	case s.idle || s.doubtful() || !s.end.IsZero() && time.Now().After(s.end):
 		return ""
 	default:
 		return s.next
@@ -144,10 +136,10 @@ func (s *Session) Next() string {
 // Left returns the refresh token that is left where a log-in was refused: one that was not sent again
 // after a fault. "": none.
 func (s *Session) Left() string {
-	if s.state == ready {
-		return ""
+	if s.idle || s.doubtful() {
+		return s.next
 	}
-	return s.next
+	return ""
 }
 
 // Spare returns the program's own refresh token where it differs from token, which was refused. "":
@@ -171,7 +163,7 @@ func (s *Session) Used(token string) {
 func (s *Session) Refused(token string) {
 	s.Used(token)
 	if s.mayLogIn && token == s.next {
-		s.next, s.end, s.state = "", time.Time{}, ready
+		s.next, s.end = "", time.Time{}
 	}
 }
 
@@ -179,20 +171,16 @@ func (s *Session) Refused(token string) {
 // certainly not exchanged it.
 func (s *Session) Faulted(token string, unused bool) {
 	switch {
-	case token != s.next || s.state == doubtful:
+	case token != s.next || s.doubtful():
 	case unused:
-		s.state = idle
+		s.idle = true
 	default:
-		s.state, s.doubted = doubtful, append(s.doubted, token)
+		s.doubted = append(s.doubted, token)
 	}
 }
 
 // LogInFailed records that a log-in met a fault that may pass, or was refused.
-func (s *Session) LogInFailed() {
-	if s.state == idle {
-		s.state = ready
-	}
-}
+func (s *Session) LogInFailed() { s.idle = false }
 
 // RefreshEnd returns when the next refresh token ends; zero: there is none, or its end is unknown.
 func (s *Session) RefreshEnd() time.Time {

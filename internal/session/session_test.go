@@ -156,6 +156,13 @@ func TestSession_sendsNoRefreshTokenThatMayBeUsedUp(t *testing.T) {
 		{"another was refused", func(w *world) { w.Refused("another") }, it, ""},
 		{"unused after a fault", func(w *world) { w.Faulted(it, true) }, "", it},
 		{"unused, then a log-in fails", func(w *world) { w.Faulted(it, true); w.LogInFailed() }, it, ""},
+		{"unused, then another is issued", func(w *world) { w.Faulted(it, true); w.Issued(token("next")) },
+			refreshOf("next"), ""},
+		{"unused, then the Store has another", func(w *world) {
+			w.Faulted(it, true)
+			w.store.token = token("another's")
+			w.Load(context.Background())
+		}, refreshOf("another's"), ""},
 		{"in doubt", func(w *world) { w.Faulted(it, false) }, "", it},
 		{"in doubt, then a log-in fails", func(w *world) { w.Faulted(it, false); w.LogInFailed() }, "", it},
 		{"in doubt, then unused", func(w *world) { w.Faulted(it, false); w.Faulted(it, true); w.LogInFailed() }, "", it},

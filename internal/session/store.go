@@ -122,13 +122,13 @@ func (s *Session) load(ctx context.Context) (*oauth2.Token, error) {
 	}
 	ctx, cancel := endpoint.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	began := time.Now()
+	began := time.Now() // by which more may have passed than ctx counts, where the program is slow
 	results := s.loads.begin(func() (*oauth2.Token, error) { return s.store.Load(ctx) })
 	r := within(ctx, results, overtime("Load", loadTimeout))
 	switch {
 	case r.err == nil:
 		return r.token, nil
-	case ctx.Err() != nil || time.Since(began) >= loadTimeout: // ctx counts less where the program is slow
+	case ctx.Err() != nil || time.Since(began) >= loadTimeout:
 		return nil, Stuck{r.err}
 	default:
 		return nil, r.err
